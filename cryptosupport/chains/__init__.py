@@ -1,0 +1,1 @@
+"""One file or package per chain family, found by name."""

@@ -1,0 +1,171 @@
+"""Options that commands share, and the Click classes that carry them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("table", "json", "jsonl", "csv")
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Hand a common option to the context, wherever on the command line it stood."""
+    if value is not None and value is not False and param.name is not None:
+        setattr(ctx.obj.options, param.name, value)
+
+
+def _common() -> list[click.Parameter]:
+    return [
+        click.Option(["--configs"], metavar="DIR", expose_value=False, callback=_keep, help="Settings folder."),
+        click.Option(["--data"], metavar="DIR", expose_value=False, callback=_keep, help="Data folder."),
+        click.Option(["--locale"], metavar="LOCALE", expose_value=False, callback=_keep, help="Language: en or zh-CN."),
+        click.Option(["--quiet"], is_flag=True, expose_value=False, callback=_keep, help="No warnings, no progress."),
+        click.Option(
+            ["--log"],
+            type=click.Choice(["text", "json"]),
+            expose_value=False,
+            callback=_keep,
+            help="How warnings are written to stderr.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the common options too, and -h."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common())
+
+
+class Group(click.Group):
+    """A group that takes the common options too, and -h; its commands are `Command`s."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common())
+
+
+Group.group_class = Group
+
+
+def command(name: str | None = None, **kwargs: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Make a top-level command of a function."""
+    return click.command(name, cls=Command, **kwargs)
+
+
+def group(name: str | None = None, **kwargs: Any) -> Callable[[Callable[..., Any]], Group]:
+    """Make a command group of a function."""
+    return click.group(name, cls=Group, **kwargs)
+
+
+def output(function: F) -> F:
+    """Add -o/--output and --json; the command gets `output`."""
+
+    def choose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.params["output"] = "json"
+
+    function = click.option("--json", is_flag=True, expose_value=False, callback=choose, help="Same as -o json.")(function)
+    return click.option(
+        "-o", "--output", type=click.Choice(FORMATS), default="table", is_eager=True, help="Format of the result."
+    )(function)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the command line asks for JSON, even when the rest of it cannot be parsed."""
+    joined = " ".join(arguments)
+    return "--json" in arguments or any(
+        form in f" {joined} " for form in (" -o json", " -ojson", " --output json", " --output=json")
+    )
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a duration such as 90s or 15m; the command gets seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        from cryptosupport.settings import milliseconds
+
+        if isinstance(value, float):
+            return value
+        try:
+            return milliseconds(f"{value}s" if value.isdigit() else value) / 1000
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Lines:
+    """The subjects of a command: its arguments, or the lines of a file that may not end.
+
+    ``single`` is true when exactly one was named as an argument. ``position`` counts the bytes read; ``size`` is the file's,
+    None where it has none.
+    """
+
+    LONGEST = 4096
+
+    def __init__(self, values: Sequence[str], source: IO[bytes] | None) -> None:
+        self.single = len(values) == 1 and source is None
+        self.position = 0
+        self.size = _size(source)
+        self._values = values
+        self._source = source
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._values
+        if self._source is None:
+            return
+        while line := self._source.readline(self.LONGEST):
+            self.position += len(line)
+            text = line.decode("utf-8", "replace")
+            while not line.endswith(b"\n") and len(line) == self.LONGEST:  # the rest of a line longer than any id
+                line = self._source.readline(self.LONGEST)
+                self.position += len(line)
+            yield text
+
+
+def _size(source: IO[bytes] | None) -> int | None:
+    try:
+        return None if source is None else os.fstat(source.fileno()).st_size or None
+    except OSError:
+        return None
+
+
+def lines(name: str, metavar: str) -> Callable[[F], F]:
+    """Add the argument ``name`` (many; `-` is stdin) and --input FILE; the command gets `Lines` under ``name``."""
+
+    def take(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Lines:
+        source = ctx.params.pop("source", None)
+        if "-" in values:
+            if len(values) > 1 or source is not None:
+                raise click.UsageError("`-` reads stdin: give it alone", ctx)
+            values, source = (), sys.stdin.buffer
+        if not values and source is None:
+            raise click.UsageError(f"name a {metavar}, or - to read them from stdin, or --input FILE", ctx)
+        return Lines(values, source)
+
+    def decorate(function: F) -> F:
+        with_source: Callable[[F], F] = click.option(
+            "--input", "source", type=click.File("rb"), metavar="FILE|-", is_eager=True, help=f"One {metavar} a line."
+        )
+        argument: Callable[[F], F] = click.argument(name, nargs=-1, metavar=f"[{metavar}|-]...", callback=take)
+        return with_source(argument(function))
+
+    return decorate
+
+
+chain = click.option("--chain", metavar="NAME", help="Ask only this chain.")
+no_remember = click.option("--no-remember", is_flag=True, help="Neither use nor keep the memory of earlier look-ups.")
+own_nodes = click.option("--own-nodes", is_flag=True, help="Ask only endpoints marked own = true.")

@@ -1,0 +1,1 @@
+"""The jobs of the desk: verb phrases over domain and ports."""

@@ -1,0 +1,130 @@
+"""Money as integers in base units; text only at the edges, read and written digit by digit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cryptosupport.domain.errors import BadInput
+
+_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+
+
+def parse_base_units(text: str, decimals: int) -> int:
+    """Read a plain decimal number as base units.
+
+    ``text`` holds ASCII digits and at most one point: no sign, exponent, spaces or separators. ``decimals`` is how many
+    the asset has. Raises `BadInput` for any other text and for more decimals than the asset can hold.
+
+    >>> parse_base_units("1.5", 8)
+    150000000
+    """
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise BadInput(f"{text!r} is not an amount: use digits and one point, such as 1.5")
+    whole, fraction = match[1], match[2] or ""
+    if len(fraction) > decimals:
+        raise BadInput(f"{text} has {len(fraction)} decimals, and the asset has {decimals}")
+    return int(whole + fraction.ljust(decimals, "0"))
+
+
+def format_base_units(base_units: int, decimals: int) -> str:
+    """Write base units as the shortest exact decimal.
+
+    >>> format_base_units(150000000, 8), format_base_units(0, 18), format_base_units(-1, 2)
+    ('1.5', '0', '-0.01')
+    """
+    sign = "-" if base_units < 0 else ""
+    digits = str(abs(base_units)).rjust(decimals + 1, "0")
+    whole, fraction = digits[: len(digits) - decimals], digits[len(digits) - decimals :].rstrip("0")
+    return f"{sign}{whole}.{fraction}" if fraction else sign + whole
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A coin or token of one chain.
+
+    ``symbol`` is what people call it; ``contract`` is None for the chain's own coin. ``decimals`` is None for a token that
+    the settings do not know: its symbol is then its contract, and its amounts have no decimal text.
+    """
+
+    symbol: str
+    decimals: int | None
+    contract: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many base units of one asset.
+
+    >>> str(Amount(150000000, Asset("BTC", 8)))
+    '1.5 BTC'
+    """
+
+    base_units: int
+    asset: Asset
+
+    @classmethod
+    def parse(cls, text: str, asset: Asset) -> Amount:
+        """Read a decimal of ``asset``. Raises `BadInput` for what it cannot hold exactly."""
+        if asset.decimals is None:
+            raise BadInput(f"the decimals of {asset.symbol} are not known")
+        return cls(parse_base_units(text, asset.decimals), asset)
+
+    @property
+    def text(self) -> str | None:
+        """The shortest exact decimal, or None where the asset's decimals are not known."""
+        return None if self.asset.decimals is None else format_base_units(self.base_units, self.asset.decimals)
+
+    def __str__(self) -> str:
+        text = self.text
+        return f"{self.base_units} base units of {self.asset.symbol}" if text is None else f"{text} {self.asset.symbol}"
+
+    def __add__(self, other: Amount) -> Amount:
+        if self.asset != other.asset:
+            raise ValueError(f"cannot add {other.asset.symbol} to {self.asset.symbol}")
+        return Amount(self.base_units + other.base_units, self.asset)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FeeRate:
+    """A price of block space: satoshis per 1,000 virtual bytes, shown as sat/vB (BIP 141 defines the virtual byte)."""
+
+    satoshis_per_kvb: int
+
+    @classmethod
+    def of(cls, satoshis: int, vsize: int) -> FeeRate:
+        """The rate that a fee of ``satoshis`` pays over ``vsize`` vB, rounded down.
+
+        >>> FeeRate.of(281, 141).text
+        '1.992'
+        """
+        return cls(satoshis * 1000 // vsize)
+
+    def fee(self, vsize: int) -> int:
+        """The fee in satoshis for ``vsize`` vB, rounded up."""
+        return -(-self.satoshis_per_kvb * vsize // 1000)
+
+    @property
+    def text(self) -> str:
+        """The rate in sat/vB as the shortest exact decimal."""
+        return format_base_units(self.satoshis_per_kvb, 3)
+
+    def __str__(self) -> str:
+        return f"{self.text} sat/vB"
+
+
+@dataclass(frozen=True, slots=True)
+class GasFees:
+    """What a transaction offers per unit of gas, in wei (EIP-1559; a legacy gas price fills both)."""
+
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+
+    @property
+    def text(self) -> str:
+        """The most it pays, in gwei, as the shortest exact decimal."""
+        return format_base_units(self.max_fee_per_gas, 9)
+
+    def __str__(self) -> str:
+        return f"{self.text} gwei"

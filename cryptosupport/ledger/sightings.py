@@ -1,0 +1,173 @@
+"""What earlier look-ups saw, in a small SQLite file of its own, so that `tx status` needs no ledger.
+
+One statement carries a whole chunk as JSON: SQLite then works outside the interpreter's lock while other threads decode answers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from cryptosupport.domain.transactions import Sighting
+
+_TABLE = """
+create table if not exists sighting (
+    chain text not null,
+    txid text not null,
+    first_seen integer not null,
+    last_seen integer not null,
+    state text not null,
+    block_hash text,
+    height integer,
+    sender text,
+    nonce text, -- up to 2^64 - 2 (EIP-2681), more than SQLite's integers hold
+    inputs text,
+    primary key (chain, txid)
+) without rowid
+"""
+
+# Keep a chunk of sightings: the first time it was seen stays, and so do facts that the new sighting lacks.
+_REMEMBER = """
+insert into sighting (chain, txid, first_seen, last_seen, state, block_hash, height, sender, nonce, inputs)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+       value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9
+from json_each(?) where true
+on conflict (chain, txid) do update set
+    last_seen = excluded.last_seen,
+    state = excluded.state,
+    block_hash = coalesce(excluded.block_hash, block_hash),
+    height = coalesce(excluded.height, height),
+    sender = coalesce(excluded.sender, sender),
+    nonce = coalesce(excluded.nonce, nonce),
+    inputs = coalesce(excluded.inputs, inputs)
+"""
+
+# The sightings of a chunk of ids, as one JSON text.
+_RECALL = """
+select json_group_array(json_array(
+    chain, txid, first_seen, last_seen, state, block_hash, height, sender, nonce, inputs))
+from sighting where chain = ? and txid in (select value from json_each(?))
+"""
+
+# The senders that were seen, each once; a limit, as `address check` compares with every one of them.
+_ADDRESSES = "select distinct sender from sighting where sender is not null limit 100000"
+
+
+_Row: TypeAlias = tuple[str, str, int, int, str, str | None, int | None, str | None, str | None, str | None]
+_ROWS = msgspec.json.Decoder(list[_Row])
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class Sightings:
+    """The memory on disk. A file that cannot be used is a warning, told once; the look-up goes on without it."""
+
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+        self._path = path
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._broken = False
+
+    def recall(self, chain: str, txids: Sequence[str]) -> dict[str, Sighting]:
+        """The sightings among ``txids``, by txid; none when the file cannot be read."""
+        with self._lock:
+            connection = self._open()
+            if connection is None:
+                return {}
+            try:
+                (found,) = connection.execute(_RECALL, (chain, _text(list(txids)))).fetchone()
+            except sqlite3.Error as error:
+                self._give_up(error)
+                return {}
+        return {row[1]: _sighting(row) for row in _ROWS.decode(found)}
+
+    def remember(self, sightings: Sequence[Sighting]) -> None:
+        """Keep them."""
+        if not sightings:
+            return
+        rows = [
+            (s.chain, s.txid, s.first_seen, s.last_seen, s.state, s.block_hash, s.height, s.sender,
+             None if s.nonce is None else str(s.nonce),             " ".join(s.inputs) or None)
+            for s in sightings
+        ]  # fmt: skip
+        with self._lock:
+            connection = self._open()
+            if connection is None:
+                return
+            try:
+                connection.execute(_REMEMBER, (_text(rows),))
+            except sqlite3.Error as error:
+                self._give_up(error)
+
+    def addresses(self) -> list[str]:
+        """The addresses that earlier look-ups met, at most 100,000; none when the file cannot be read."""
+        with self._lock:
+            connection = self._open()
+            if connection is None:
+                return []
+            try:
+                return [sender for (sender,) in connection.execute(_ADDRESSES)]
+            except sqlite3.Error as error:
+                self._give_up(error)
+                return []
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._connection is None and not self._broken:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                connection = sqlite3.connect(self._path, timeout=2, isolation_level=None, check_same_thread=False)
+                self._connection = connection
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = off")  # a lost sighting costs a sentence, not money
+                connection.execute(_TABLE)
+            except (sqlite3.Error, OSError) as error:
+                self._give_up(error)
+        return self._connection
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._warn(f"what was seen is not remembered: {self._path}: {error}")
+
+
+class Forgetful:
+    """A memory that knows nothing and keeps nothing (`--no-remember`)."""
+
+    def recall(self, chain: str, txids: Sequence[str]) -> dict[str, Sighting]:
+        """Nothing."""
+        return {}
+
+    def remember(self, sightings: Sequence[Sighting]) -> None:
+        """Keep nothing."""
+
+    def addresses(self) -> list[str]:
+        """None."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _sighting(row: _Row) -> Sighting:
+    chain, txid, first, last, state, block_hash, height, sender, nonce, inputs = row
+    number = None if nonce is None else int(nonce)
+    return Sighting(
+        chain, txid, first, last, state, block_hash, height, sender, number, tuple(inputs.split()) if inputs else ()
+    )

@@ -1,0 +1,1 @@
+"""Whatever else is asked or told."""

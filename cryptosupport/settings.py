@@ -1,0 +1,359 @@
+"""configs/*.toml as frozen structs. Unknown keys are refused with the file, the key and the nearest good one.
+
+A folder is found by `find_folder`; each file is read when first needed. Secrets stay references ("keyring:NAME", "env:NAME")
+here; `context.py` resolves them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cryptosupport.domain.errors import BadSettings
+from cryptosupport.domain.money import Asset
+
+PRESETS = Path(__file__).parent / "configs"
+"""The folder inside the package: chains only."""
+
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+_FEE_FORMS = {
+    "max_feerate": (r"[0-9]+(\.[0-9]{1,3})? sat/vB", "300 sat/vB"),
+    "max_fee_per_gas": (r"[0-9]+(\.[0-9]{1,9})? gwei", "200 gwei"),
+    "min_priority_fee": (r"[0-9]+(\.[0-9]{1,9})? gwei", "25 gwei"),
+    "max_fee": (r"[0-9]+(\.[0-9]+)? [\w.]+", "0.02 ETH"),
+    "max_fee_ratio": (r"[0-9]+(\.[0-9]+)?%", "10%"),
+}
+
+
+def milliseconds(text: str) -> int:
+    """Read a duration such as "250ms", "12s", "15m", "48h" or "2d" as milliseconds. Raises `ValueError`."""
+    match = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write 250ms, 12s, 15m, 48h or 2d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of a settings file."""
+
+
+class Endpoint(_Section, frozen=True):
+    """One node of a chain. ``timeout`` is per request; ``connections`` how many requests it may have at once."""
+
+    url: str
+    kind: str = "jsonrpc"
+    operator: str | None = None
+    own: bool = False
+    rpc_user: str | None = None
+    rpc_password: str | None = None
+    cookie_file: str | None = None
+    timeout: str = "10s"
+    connections: int = 4
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("jsonrpc", "esplora"):
+            raise ValueError(f"kind {self.kind!r}: use jsonrpc or esplora")
+        if not self.url.startswith(("http://", "https://", "env:", "keyring:")):
+            raise ValueError("url: use http:// or https://, or a reference such as keyring:NAME")
+        if not self.url.isprintable() or " " in self.url:
+            raise ValueError("url: it holds a space or a control character")
+        if milliseconds(self.timeout) == 0 or not 1 <= self.connections <= 64:
+            raise ValueError("timeout has to be above zero, and connections from 1 to 64")
+        if self.rpc_password is not None and self.cookie_file is not None:
+            raise ValueError("rpc_password and cookie_file: give one of the two")
+
+    def __repr__(self) -> str:
+        """Without the URL and the password, which may be secret."""
+        return f"Endpoint(operator={self.operator!r}, kind={self.kind!r}, own={self.own})"
+
+
+class AssetSettings(_Section, frozen=True):
+    """A coin (no contract) or token of a chain."""
+
+    decimals: int
+    contract: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decimals <= 77:
+            raise ValueError(f"decimals {self.decimals}: use 0 to 77")
+
+
+class FeeSettings(_Section, frozen=True):
+    """Caps on what a payment may cost; each is text with its unit."""
+
+    max_feerate: str | None = None
+    max_fee_per_gas: str | None = None
+    min_priority_fee: str | None = None
+    max_fee: str | None = None
+    max_fee_ratio: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, (form, example) in _FEE_FORMS.items():
+            value: str | None = getattr(self, name)
+            if value is not None and re.fullmatch(form, value) is None:
+                raise ValueError(f"{name} {value!r}: write it like {example!r}")
+
+
+class ChainSettings(_Section, frozen=True):
+    """chains/NAME.toml. ``enabled = false``: asked only when named with --chain.
+
+    ``explorer`` is a URL with {txid}; ``explorer_hosts`` are further places whose URLs people paste, each a host or a host with the
+    first part of the path ("blockchair.com/bitcoin").
+    """
+
+    family: str
+    name: str = ""
+    enabled: bool = True
+    chain_id: int | None = None
+    network: str | None = None
+    endpoints: tuple[str | Endpoint, ...] = ()
+    quorum: int = 1
+    finality: str | None = None
+    confirmations: int | None = None
+    block_time: str = "12s"
+    explorer: str | None = None
+    explorer_hosts: tuple[str, ...] = ()
+    assets: dict[str, AssetSettings] = {}
+    fees: FeeSettings = FeeSettings()
+
+    def __post_init__(self) -> None:
+        milliseconds(self.block_time)
+        if self.finality is not None and self.finality not in ("finalized", "safe"):
+            raise ValueError(f"finality {self.finality!r}: use finalized or safe, or confirmations = N")
+        if self.confirmations is not None and self.confirmations < 1:
+            raise ValueError("confirmations: use 1 or more")
+        if self.finality is not None and self.confirmations is not None:
+            raise ValueError("give one of finality and confirmations, not both")
+        if self.quorum < 1:
+            raise ValueError("quorum: use 1 or more")
+        if self.explorer is not None and not re.fullmatch(r"https?://[^{}]+\{txid\}[^{}]*", self.explorer):
+            raise ValueError(f"explorer {self.explorer!r}: write it like https://example.com/tx/{{txid}}")
+        unit = self.fees.max_fee.partition(" ")[2] if self.fees.max_fee else None
+        if unit is not None and self.assets and (unit not in self.assets or self.assets[unit].contract is not None):
+            raise ValueError(f"fees.max_fee is in {unit}, which is not the chain's own coin: fees are paid in that")
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Who runs the endpoints, each once: the operator as named, else the host."""
+        named = (node.operator or urlsplit(node.url).hostname or node.url for node in self.nodes)
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """The endpoints in their order."""
+        return tuple(Endpoint(url=item) if isinstance(item, str) else item for item in self.endpoints)
+
+    @property
+    def coin(self) -> Asset:
+        """The chain's own coin: the asset without a contract."""
+        for symbol, asset in self.assets.items():
+            if asset.contract is None:
+                return Asset(symbol, asset.decimals)
+        raise BadSettings(f"chains/{self.name}.toml names no asset without a contract: add the chain's own coin")
+
+    @property
+    def tokens(self) -> dict[str, Asset]:
+        """The known tokens, by contract in lower case."""
+        return {
+            asset.contract.lower(): Asset(symbol, asset.decimals, asset.contract)
+            for symbol, asset in self.assets.items()
+            if asset.contract is not None
+        }
+
+    @property
+    def block_seconds(self) -> float:
+        """The usual time between blocks, in seconds, for polling."""
+        return milliseconds(self.block_time) / 1000
+
+
+class LedgerSettings(_Section, frozen=True):
+    """desk.toml [ledger]."""
+
+    url: str = "sqlite:///cryptosupport.db"
+
+
+class DeskIdentity(_Section, frozen=True):
+    """desk.toml [desk]."""
+
+    name: str = "the desk"
+    timezone: str = "UTC"
+    locales: tuple[str, ...] = ("en",)
+    links: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.locales:
+            raise ValueError("locales: name at least one, such as en")
+
+
+class PriceSettings(_Section, frozen=True):
+    """desk.toml [prices]."""
+
+    files: tuple[str, ...] = ()
+    min_sources: int = 1
+    max_age: str = "15m"
+    max_move: str = "20%"
+
+    def __post_init__(self) -> None:
+        milliseconds(self.max_age)
+        if re.fullmatch(_FEE_FORMS["max_fee_ratio"][0], self.max_move) is None:
+            raise ValueError(f"max_move {self.max_move!r}: write it like 20%")
+        if self.min_sources < 1:
+            raise ValueError("min_sources: use 1 or more")
+
+
+class KeySettings(_Section, frozen=True):
+    """desk.toml [keys]."""
+
+    allow_backends: tuple[str, ...] = ()
+
+
+class DeskSettings(_Section, frozen=True):
+    """desk.toml."""
+
+    ledger: LedgerSettings = LedgerSettings()
+    desk: DeskIdentity = DeskIdentity()
+    prices: PriceSettings = PriceSettings()
+    keys: KeySettings = KeySettings()
+
+
+class FloatSettings(_Section, frozen=True):
+    """How much of an asset a hot wallet should hold, as decimals of the asset."""
+
+    floor: str
+    target: str
+    ceiling: str
+    sweep_to: str
+
+
+class WalletSettings(_Section, frozen=True):
+    """One wallet of wallets.toml."""
+
+    chain: str
+    role: str
+    name: str = ""
+    signer: str | None = None
+    address: str | None = None
+    descriptor: str | None = None
+    birthday: date | None = None
+    float: dict[str, FloatSettings] = {}
+
+    def __post_init__(self) -> None:
+        if self.role not in ("hot", "cold", "deposit"):
+            raise ValueError(f"role {self.role!r}: use hot, cold or deposit")
+
+
+# -- finding and reading the folder ----------------------------------------------------------------------------------
+
+
+def find_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The settings folder: the option, $CRYPTOSUPPORT_CONFIGS, the user's, the machine's, or the presets in the package.
+
+    Raises `BadSettings` when the option or the variable names no folder.
+    """
+    named = option or environment.get("CRYPTOSUPPORT_CONFIGS")
+    if named:
+        if not Path(named).is_dir():
+            raise BadSettings(f"{named} is not a folder: make one with `cryptosupport init {named}`")
+        return Path(named)
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    for folder in (home / "cryptosupport", Path("/etc/cryptosupport")):
+        if folder.is_dir():
+            return folder
+    return PRESETS
+
+
+def load_desk(folder: Path) -> DeskSettings:
+    """Read desk.toml; without the file, its defaults."""
+    return _read(folder / "desk.toml", DeskSettings) if (folder / "desk.toml").is_file() else DeskSettings()
+
+
+def chain_names(folder: Path) -> list[str]:
+    """The chains that the folder holds a file for, by name."""
+    return sorted(path.stem for path in (folder / "chains").glob("*.toml"))
+
+
+def load_chain(folder: Path, name: str) -> ChainSettings:
+    """Read chains/NAME.toml. Raises `BadSettings` naming the good names when there is no such file."""
+    path = folder / "chains" / f"{name}.toml"
+    if not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
+        names = chain_names(folder)
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
+        raise BadSettings(f"no chain {name!r} in {folder / 'chains'}; {hint}")
+    return msgspec.structs.replace(_read(path, ChainSettings), name=name)
+
+
+def load_wallets(folder: Path) -> dict[str, WalletSettings]:
+    """Read wallets.toml; without the file, no wallets."""
+    path = folder / "wallets.toml"
+    if not path.is_file():
+        return {}
+    wallets = {name: _convert(path, table, WalletSettings, name) for name, table in _parse(path).items()}
+    return {name: msgspec.structs.replace(wallet, name=name) for name, wallet in wallets.items()}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{path} is not valid TOML: {error}") from error
+
+
+def _read(path: Path, kind: type[S]) -> S:
+    return _convert(path, _parse(path), kind)
+
+
+def _convert(path: Path, table: object, kind: type[S], where: str = "") -> S:
+    _refuse_unknown(path, table, kind, where)
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"{path}{f' [{where}]' if where else ''}: {error}") from error
+
+
+def _refuse_unknown(path: Path, table: object, kind: Any, where: str) -> None:
+    """Raise `BadSettings` naming the first key that ``kind`` does not have, and the nearest one that it has."""
+    for struct in _structs(kind):
+        if not isinstance(table, dict):
+            return
+        known = {field.encode_name: field.type for field in msgspec.structs.fields(struct) if field.name != "name"}
+        if struct is DeskIdentity:
+            known["name"] = str
+        for key, value in table.items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+                raise BadSettings(f"{path}{f' [{where}]' if where else ''}: unknown key {key!r}; {hint}", key=key)
+            inside = f"{where}.{key}" if where else key
+            for child, named in _children(known[key], value):
+                _refuse_unknown(path, child, known[key], f"{inside}.{named}" if named else inside)
+
+
+def _structs(kind: Any) -> list[type[msgspec.Struct]]:
+    """The struct that a type annotation holds (in a union, tuple or dict), if any."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [kind]
+    return [struct for part in getattr(kind, "__args__", ()) for struct in _structs(part)]
+
+
+def _children(kind: Any, value: object) -> list[tuple[object, str]]:
+    """The tables below ``value`` that ``kind`` describes, each with its name."""
+    if isinstance(value, dict) and getattr(kind, "__origin__", None) is dict:
+        return [(table, name) for name, table in value.items()]
+    if isinstance(value, list):
+        return [(table, str(index + 1)) for index, table in enumerate(value)]
+    return [(value, "")]

@@ -1,0 +1,97 @@
+"""The memory of earlier look-ups."""
+
+import sqlite3
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from cryptosupport.domain.transactions import Sighting
+from cryptosupport.ledger.sightings import Forgetful, Sightings
+
+SEEN = Sighting("ethereum", "0xaa", 100, 100, "pending", sender="0x11", nonce=2**64 - 2)
+
+
+def refuse(message: str) -> None:
+    raise AssertionError(message)
+
+
+def memory(folder: Path) -> Sightings:
+    return Sightings(folder / "deep" / "sightings.db", refuse)
+
+
+def test_what_was_seen_is_recalled_by_a_later_process(tmp_path: Path) -> None:
+    first = memory(tmp_path)
+    first.remember([SEEN, replace(SEEN, txid="bb", chain="bitcoin", inputs=("cc:0", "dd:1"), nonce=None)])
+    first.close()
+    later = memory(tmp_path)
+    assert later.recall("ethereum", ["0xaa", "0xbb"]) == {"0xaa": SEEN}
+    assert later.recall("bitcoin", ["bb"])["bb"].inputs == ("cc:0", "dd:1")
+    later.close()
+
+
+def test_the_first_sighting_and_known_facts_stay(tmp_path: Path) -> None:
+    kept = memory(tmp_path)
+    kept.remember([SEEN])
+    kept.remember([Sighting("ethereum", "0xaa", 200, 200, "confirming", "0xblock", 7)])
+    kept.remember([Sighting("ethereum", "0xaa", 300, 300, "pending")])
+    now = kept.recall("ethereum", ["0xaa"])["0xaa"]
+    assert (now.first_seen, now.last_seen, now.state) == (100, 300, "pending")
+    assert (now.block_hash, now.height, now.sender, now.nonce) == ("0xblock", 7, "0x11", 2**64 - 2)
+    kept.close()
+
+
+def test_two_processes_write_at_once(tmp_path: Path) -> None:
+    def write(start: int) -> None:
+        own = memory(tmp_path)
+        for number in range(start, start + 200):
+            own.remember([replace(SEEN, txid=str(number))])
+        own.close()
+
+    threads = [threading.Thread(target=write, args=(start,)) for start in (0, 1000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    both = memory(tmp_path)
+    assert len(both.recall("ethereum", [str(n) for n in [*range(200), *range(1000, 1200)]])) == 400
+    both.close()
+
+
+def test_a_file_that_cannot_be_used_is_a_warning_once(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    (tmp_path / "sightings.db").write_bytes(b"this is no database" * 100)
+    broken = Sightings(tmp_path / "sightings.db", warnings.append)
+    broken.remember([SEEN])
+    broken.remember([SEEN])
+    assert broken.recall("ethereum", ["0xaa"]) == {}
+    assert len(warnings) == 1
+    assert "not remembered" in warnings[0]
+    broken.close()
+
+
+def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    (tmp_path / "file").write_text("")
+    broken = Sightings(tmp_path / "file" / "sightings.db", warnings.append)
+    broken.remember([SEEN])
+    assert len(warnings) == 1
+    broken.close()
+
+
+def test_a_file_that_another_holds_is_a_warning(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    path = tmp_path / "sightings.db"
+    Sightings(path, refuse).remember([SEEN])
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("begin immediate")
+    locked_out = Sightings(path, warnings.append)
+    locked_out.remember([SEEN])
+    assert len(warnings) == 1
+    holder.close()
+
+
+def test_forgetful_keeps_nothing() -> None:
+    nothing = Forgetful()
+    nothing.remember([SEEN])
+    assert nothing.recall("ethereum", ["0xaa"]) == {}
+    nothing.close()
