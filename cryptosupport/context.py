@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cryptosupport.domain.errors import BadSettings
 
 if TYPE_CHECKING:
+    from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.look_up import Question
     from cryptosupport.domain.ports import Chain, Memory
     from cryptosupport.domain.transactions import Detail
@@ -53,6 +54,7 @@ class Context:
         self.clock = SystemClock()
         self.exit_code = 0
         self._warned: set[str] = set()
+        self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
 
     # -- settings
@@ -99,10 +101,11 @@ class Context:
         """The settings of the chain ``name``, else of every enabled chain; secrets are still references."""
         from cryptosupport.settings import chain_names, load_chain
 
-        if name is not None:
-            return [load_chain(self.folder, name)]
-        found = [load_chain(self.folder, each) for each in chain_names(self.folder)]
-        enabled = [chain for chain in found if chain.enabled]
+        names = chain_names(self.folder) if name is None else [name]
+        for each in names:
+            if each not in self._chain_settings:
+                self._chain_settings[each] = load_chain(self.folder, each)
+        enabled = [self._chain_settings[each] for each in names if name or self._chain_settings[each].enabled]
         if not enabled:
             raise BadSettings(f"no chain is enabled in {self.folder / 'chains'}: `cryptosupport init` writes the presets")
         return enabled
@@ -124,16 +127,19 @@ class Context:
             if error.name != f"cryptosupport.chains.{settings.family}":
                 raise
             raise BadSettings(f"chains/{settings.name}.toml: there is no chain family {settings.family!r}") from error
-        endpoints = tuple(
-            replace(
-                node,
-                url=self.secret(node.url),
-                rpc_user=node.rpc_user and self.secret(node.rpc_user),
-                rpc_password=node.rpc_password and self.secret(node.rpc_password),
+        try:
+            endpoints = tuple(
+                replace(
+                    node,
+                    url=self.secret(node.url),
+                    rpc_user=node.rpc_user and self.secret(node.rpc_user),
+                    rpc_password=node.rpc_password and self.secret(node.rpc_password),
+                )
+                for node in settings.nodes
+                if node.own or not own_only
             )
-            for node in settings.nodes
-            if node.own or not own_only
-        )
+        except ValueError as error:  # what a reference stands for can be as wrong as what is written out
+            raise BadSettings(f"chains/{settings.name}.toml: {error}") from error
         settings = replace(settings, endpoints=endpoints)
         chain: Chain = family.open_chain(settings, open_nodes(settings, self.clock), self.clock)
         return chain
@@ -150,6 +156,27 @@ class Context:
             for place in explorer(each.name, each.explorer, each.explorer_hosts)
         ]
         return Question(chains, explorers, self.memory(remember), self.clock, detail, named=name is not None)
+
+    def installation(self) -> Installation:
+        """What `doctor` examines; nothing of it is opened for good."""
+        from cryptosupport.desk.diagnose import Installation
+        from cryptosupport.ledger.sightings import Sightings
+        from cryptosupport.outside import keyrings
+
+        complaints: list[str] = []
+        self._memory = Sightings(self.data_folder / "sightings.db", complaints.append)
+        backends = keyrings.backends()
+        return Installation(
+            folder=self.folder,
+            python=sys.version_info[:3],
+            clock=self.clock,
+            secret=self.secret,
+            keyrings=backends,
+            in_clear=keyrings.in_clear(backends),
+            memory=self._memory,
+            complaints=complaints,
+            open_chain=lambda name: self.chains(name)[0],
+        )
 
     def memory(self, wanted: bool = True) -> Memory:
         """What earlier look-ups saw; with ``wanted`` False one that knows nothing and keeps nothing."""

@@ -1,7 +1,7 @@
 """configs/*.toml as frozen structs. Unknown keys are refused with the file, the key and the nearest good one.
 
-A folder is found by `find_folder`; each file is read when first needed. Secrets stay references ("keyring:NAME", "env:NAME")
-here; `context.py` resolves them.
+A folder is found by `find_folder`; each file is read when first needed. Secrets stay references ("keyring:NAME",
+"env:NAME") here; `context.py` resolves them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cryptosupport.domain.errors import BadSettings
+from cryptosupport.domain.errors import BadInput, BadSettings
 from cryptosupport.domain.money import Asset
 
 PRESETS = Path(__file__).parent / "configs"
@@ -109,8 +109,8 @@ class FeeSettings(_Section, frozen=True):
 class ChainSettings(_Section, frozen=True):
     """chains/NAME.toml. ``enabled = false``: asked only when named with --chain.
 
-    ``explorer`` is a URL with {txid}; ``explorer_hosts`` are further places whose URLs people paste, each a host or a host with the
-    first part of the path ("blockchair.com/bitcoin").
+    ``explorer`` is a URL with {txid}; ``explorer_hosts`` are further places whose URLs people paste, each a host or a
+    host with the first part of the path ("blockchair.com/bitcoin").
     """
 
     family: str
@@ -258,7 +258,7 @@ class WalletSettings(_Section, frozen=True):
 
 
 def find_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The settings folder: the option, $CRYPTOSUPPORT_CONFIGS, the user's, the machine's, or the presets in the package.
+    """The settings folder: the option, $CRYPTOSUPPORT_CONFIGS, the user's, the machine's, or the package's presets.
 
     Raises `BadSettings` when the option or the variable names no folder.
     """
@@ -267,11 +267,58 @@ def find_folder(option: str | None, environment: Mapping[str, str] = os.environ)
         if not Path(named).is_dir():
             raise BadSettings(f"{named} is not a folder: make one with `cryptosupport init {named}`")
         return Path(named)
-    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    for folder in (home / "cryptosupport", Path("/etc/cryptosupport")):
+    for folder in (_users_folder(environment), Path("/etc/cryptosupport")):
         if folder.is_dir():
             return folder
     return PRESETS
+
+
+def folder_to_write(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a new settings folder belongs, so that `find_folder` finds it: the option, the variable, or the user's."""
+    named = option or environment.get("CRYPTOSUPPORT_CONFIGS")
+    return Path(named) if named else _users_folder(environment)
+
+
+def _users_folder(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cryptosupport"
+
+
+def write_presets(folder: Path, chains: Sequence[str] = ()) -> tuple[list[Path], list[Path]]:
+    """Copy the presets into ``folder``, of the chains only ``chains`` if any are named: (files written, files kept).
+
+    A file that is there stays as it is. Files are for their owner alone. Raises `BadInput` when ``folder`` is a file or
+    a chain has no preset, `BadSettings` when it cannot be written.
+    """
+    presets = chain_names(PRESETS)
+    for name in chains:
+        if name not in presets:
+            near = difflib.get_close_matches(name, presets, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets)}"
+            raise BadInput(f"no preset {name!r}; {hint}")
+    names = ["desk.toml", "wallets.toml", *(f"chains/{name}.toml" for name in chains or presets)]
+    written: list[Path] = []
+    kept: list[Path] = []
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{folder} is a file: name a folder")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "chains").mkdir(mode=0o700, exist_ok=True)
+        for name in names:
+            (written if _copy_new(PRESETS / name, folder / name) else kept).append(folder / name)
+    except OSError as error:
+        raise BadSettings(f"{error.filename or folder} cannot be written: {error.strerror}") from error
+    return written, kept
+
+
+def _copy_new(source: Path, target: Path) -> bool:
+    """Copy a file unless something of that name is there, be it a link that leads nowhere."""
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(source.read_bytes())
+    return True
 
 
 def load_desk(folder: Path) -> DeskSettings:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from select import select
 from typing import IO, Any, TypeVar
 
 import click
@@ -108,35 +110,55 @@ class Duration(click.ParamType[float]):
 
 
 class Lines:
-    """The subjects of a command: its arguments, or the lines of a file that may not end.
+    """The subjects of a command: its arguments, or the lines of a file or pipe that may not end.
 
     ``single`` is true when exactly one was named as an argument. ``position`` counts the bytes read; ``size`` is the file's,
-    None where it has none.
+    None where it has none. Of a line longer than any id only the start is kept.
     """
 
     LONGEST = 4096
+    _PIECE = 65536
 
     def __init__(self, values: Sequence[str], source: IO[bytes] | None) -> None:
         self.single = len(values) == 1 and source is None
         self.position = 0
         self.size = _size(source)
-        self._values = values
         self._source = source
+        self._read: deque[str] = deque(values)
+        self._rest = b""
+        self._ended = source is None
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._values
-        if self._source is None:
-            return
-        while line := self._source.readline(self.LONGEST):
-            self.position += len(line)
-            text = line.decode("utf-8", "replace")
-            while not line.endswith(b"\n") and len(line) == self.LONGEST:  # the rest of a line longer than any id
-                line = self._source.readline(self.LONGEST)
-                self.position += len(line)
-            yield text
+        while self._read or not self._ended:
+            while self._read:
+                yield self._read.popleft()
+            if not self._ended:
+                self._read_on()
+
+    def ready(self) -> bool:
+        """Whether another line, or the end, can be had without waiting for whoever writes into the pipe."""
+        if self._read or self._ended or self.size is not None or self._source is None:
+            return True
+        try:
+            return bool(select([self._source], [], [], 0)[0])
+        except (OSError, ValueError):  # no pipe that can be asked
+            return True
+
+    def _read_on(self) -> None:
+        """Take what is there, at least one byte; `read1` does not wait for more."""
+        assert self._source is not None
+        piece = self._source.read1(self._PIECE)  # type: ignore[attr-defined]
+        self.position += len(piece)
+        *whole, rest = (self._rest + piece).split(b"\n")
+        self._rest = rest[: self.LONGEST]
+        if not piece:
+            self._ended = True
+            whole = [self._rest] if self._rest else []
+        self._read.extend(line[: self.LONGEST].decode("utf-8", "replace").rstrip("\r") for line in whole)
 
 
 def _size(source: IO[bytes] | None) -> int | None:
+    """The size of a regular file."""
     try:
         return None if source is None else os.fstat(source.fileno()).st_size or None
     except OSError:

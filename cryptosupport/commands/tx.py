@@ -50,7 +50,8 @@ def status(
     detail = Detail.BRIEF if brief else Detail.FULL
     question = context.question(chain, own_nodes, not no_remember, detail)
     waiting = Wait(timeout, lambda report: context.note(f"{report.txid} {report.state}")) if wait else None
-    rows = out.progress(tell(txids, question, single=txids.single, wait=waiting), txids, context.options.quiet)
+    told = tell(txids, question, single=txids.single, wait=waiting, ready=txids.ready)
+    rows = out.progress(told, txids, context.options.quiet)
     out.show(
         output,
         _records(context, rows, detail),
@@ -77,7 +78,7 @@ def explain(
     from cryptosupport.domain.transactions import Detail
 
     question = context.question(chain, own_nodes, not no_remember, Detail.EXPLAIN)
-    rows = tell(txids, question, single=txids.single, wait=None)
+    rows = tell(txids, question, single=txids.single, ready=txids.ready)
     records = _records(context, rows, Detail.EXPLAIN)
     out.show(output, records, columns=_COLUMNS, fields=(*FIELDS, "facts"), single=txids.single, detail=_long_text)
 

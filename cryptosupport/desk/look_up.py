@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from cryptosupport.domain.errors import BadInput, Interrupted, NodesFailed
 from cryptosupport.domain.identifiers import Explorer, Pasted, parse_txid, shortened
@@ -27,6 +27,8 @@ from cryptosupport.domain.transactions import (
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
+
+T = TypeVar("T")
 
 _RANK: dict[type, int] = {Confirmed: 0, Confirming: 0, Failed: 0, Pending: 1, Replaced: 2, Dropped: 3}
 """Which of several hits is told first: one in a block, one waiting, one that memory knows."""
@@ -52,7 +54,14 @@ class Wait:
     changed: Callable[[TxReport], None]
 
 
-def tell(texts: Iterable[str], question: Question, *, single: bool, wait: Wait | None) -> Iterator[TxReport | BadLine]:
+def tell(
+    texts: Iterable[str],
+    question: Question,
+    *,
+    single: bool,
+    wait: Wait | None = None,
+    ready: Callable[[], bool] = lambda: True,
+) -> Iterator[TxReport | BadLine]:
     """Say what happened to each of ``texts``; a bad one is a `BadLine`, or when it is the only one raises `NotATxid`."""
     if single:
         (text,) = texts
@@ -61,7 +70,7 @@ def tell(texts: Iterable[str], question: Question, *, single: bool, wait: Wait |
             return
         parse_txid(text, question.explorers)
         texts = [text]
-    yield from look_up_all(texts, question) if wait is None else watch(texts, question, wait)
+    yield from look_up_all(texts, question, ready) if wait is None else watch(texts, question, wait)
 
 
 def look_up(text: str, question: Question) -> TxReport:
@@ -80,25 +89,34 @@ def look_up(text: str, question: Question) -> TxReport:
     return report
 
 
-def look_up_all(lines: Iterable[str], question: Question) -> Iterator[TxReport | BadLine]:
+def look_up_all(
+    lines: Iterable[str], question: Question, ready: Callable[[], bool] = lambda: True
+) -> Iterator[TxReport | BadLine]:
     """Say what happened to each line's transaction, in the order of the lines, in memory that does not grow with them.
 
     Lines are taken in windows; a repeat within a window is looked up once, and while one window is being told the next is asked.
+    ``ready`` says whether another line can be had at once: what is known is told before a line is waited for.
     """
     numbered = enumerate(lines, 1)
     connections = max((chain.connections for chain in question.chains), default=1)
     chunk = min((chain.lookups_per_call for chain in question.chains), default=1)
     with _Threads(sum(chain.connections for chain in question.chains)) as threads:
         under_way: deque[_Window] = deque()
-        while True:
-            window = _Window(list(islice(numbered, chunk * connections)), question)
-            if window.size:
-                window.start(threads, chunk)
-                under_way.append(window)
-            while under_way and (len(under_way) > 1 or not window.size):
+        while taken := list(_at_hand(numbered, chunk * connections, ready)):
+            under_way.append(_Window(taken, question))
+            under_way[-1].start(threads, chunk)
+            while len(under_way) > 1 or (under_way and not ready()):
                 yield from under_way.popleft().results(threads, chunk)
-            if not window.size:
-                return
+        while under_way:
+            yield from under_way.popleft().results(threads, chunk)
+
+
+def _at_hand(lines: Iterator[T], most: int, ready: Callable[[], bool]) -> Iterator[T]:
+    """The next line, waited for, and those after it that are there already."""
+    for line in islice(lines, most):
+        yield line
+        if not ready():
+            return
 
 
 def watch(texts: Iterable[str], question: Question, wait: Wait) -> Iterator[TxReport | BadLine]:

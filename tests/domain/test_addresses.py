@@ -41,7 +41,9 @@ def test_hex_addresses_need_three_digits_at_each_end_and_seven_in_all(front: str
     assert looks_alike(evm(spread(front, back, "5")), "0x" + spread(front, back, "7")) is alike
 
 
-@pytest.mark.parametrize(("front", "back", "alike"), [("xyz", "acd", True), ("xy", "acdef", False), ("xyz", "cd", False)])
+@pytest.mark.parametrize(
+    ("front", "back", "alike"), [("xyz", "acd", True), ("xy", "acdef", False), ("xyz", "cd", False)]
+)
 def test_bech32_addresses_need_three_characters_at_each_end(front: str, back: str, alike: bool) -> None:
     one = Address("bc1q" + spread(front, back, "5", 38), "p2wpkh", 4, True)
     assert looks_alike(one, "bc1q" + spread(front, back, "7", 38)) is alike

@@ -1,0 +1,50 @@
+# make demo    real transactions of every fate on private nodes, and what the program says of each
+# make test    linters, types, import rules, tests against real nodes, coverage
+# make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
+#
+# Each sets up all that it needs: a virtual environment in .venv, and anvil and bitcoind in .tools unless they are on PATH.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.SILENT:
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+PYTHON_IN_VENV := .venv/bin/python
+PROCESSES ?= 2
+
+.PHONY: help
+help:
+	sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+.PHONY: demo
+demo: .venv/.installed nodes
+	$(PYTHON_IN_VENV) -m cryptosupport demo
+
+.PHONY: test
+test: .venv/.installed-test nodes
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	rm -f .coverage .coverage.*
+	.venv/bin/coverage run -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
+	.venv/bin/coverage combine --quiet
+	.venv/bin/coverage report --include='cryptosupport/domain/*,cryptosupport/desk/*' --fail-under=95
+
+.PHONY: bench
+bench: .venv/.installed-test nodes
+	$(PYTHON_IN_VENV) -m bench
+
+.PHONY: nodes
+nodes:
+	tools/install-anvil.sh
+	tools/install-bitcoind.sh
+
+.venv/.installed: setup.cfg pyproject.toml tools/make-venv.sh
+	tools/make-venv.sh
+	touch $@
+
+.venv/.installed-test: setup.cfg pyproject.toml tools/make-venv.sh
+	tools/make-venv.sh test
+	touch $@ .venv/.installed

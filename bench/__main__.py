@@ -1,0 +1,262 @@
+"""`make bench`: measure, say it on the terminal, and write docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.ledgers import fill_anvil, fill_bitcoind
+from bench.limits import best_combination, recorder, send
+from bench.measuring import ROOT, interleaved
+from bench.subjects import Rival, Subject
+from cryptosupport import __version__
+from cryptosupport.outside.nodes import start_anvil, start_bitcoind
+
+TRANSACTIONS = 100_000
+FULL = 20_000
+SAMPLE = 4_000
+LINES = 1_000_000
+MOST_SECONDS = 150
+"""For one run over many lines: fewer lines are taken where a million would take longer."""
+
+EVM = """\
+family = "evm"
+chain_id = 31337
+endpoints = [{ url = "URL", own = true }]
+finality = "finalized"
+[assets.ETH]
+decimals = 18
+[assets.USDX]
+decimals = 6
+contract = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+"""
+BITCOIN = """\
+family = "bitcoin"
+network = "regtest"
+endpoints = [{ url = "URL", own = true, rpc_user = "USER", rpc_password = "PASSWORD" }]
+confirmations = 3
+[assets.BTC]
+decimals = 8
+"""
+
+Row = tuple[str, ...]
+
+
+@contextmanager
+def subjects() -> Iterator[tuple[Subject, Subject]]:
+    """Both chains, filled."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cryptosupport-bench-") as folder,
+        start_anvil("--no-mining", "--slots-in-an-epoch", "1") as evm,
+        start_bitcoind() as bitcoin,
+    ):
+        for name in ("evm", "bitcoin"):
+            (Path(folder) / name).mkdir()
+        web3 = (
+            Rival("web3.py, one after the other", "web3_script", evm.url, 100, 900),
+            Rival("web3.py, its own batches of 200 ids", "web3_batches", evm.url, 200, 4_200),
+        )
+        url = bitcoin.url.replace("//", f"//{bitcoin.user}:{bitcoin.password}@")
+        others = (
+            Rival("python-bitcoinlib, one after the other", "bitcoinlib_loop", url, 100, 2_100),
+            Rival("bitcoin-cli, a process for each", "bitcoin_cli", str(bitcoin.folder), 10, 210),
+        )
+        say(f"filling both chains with {TRANSACTIONS:,} transactions")
+        settings = BITCOIN.replace("USER", bitcoin.user).replace("PASSWORD", bitcoin.password)
+        yield (
+            Subject("EVM (anvil)", evm, EVM, fill_anvil(evm, TRANSACTIONS), web3, Path(folder) / "evm"),
+            Subject(
+                "Bitcoin (bitcoind)",
+                bitcoin,
+                settings,
+                fill_bitcoind(bitcoin, TRANSACTIONS),
+                others,
+                Path(folder) / "bitcoin",
+            ),
+        )
+
+
+def say(text: str) -> None:
+    """Tell how far things are."""
+    print(text, file=sys.stderr, flush=True)
+
+
+# -- one id, whole process ---------------------------------------------------------------------------------------------
+
+
+def one_id(subject: Subject) -> list[Row]:
+    """From typing a command to the prompt."""
+    say(f"{subject.title}: one id, whole process")
+    ids = subject.txids
+
+    def ours(number: int) -> float:
+        return subject.status("one", ids[number], "--json").seconds
+
+    theirs = [
+        lambda number, rival=rival: subject.rival(rival, [ids[number]]).seconds
+        for rival in subject.rivals
+        if rival.name != "web3_batches"
+    ]
+    ours(0)  # the memory is made, and files are in the cache
+    mine, *others = interleaved(11, ours, *theirs)
+    rows = [(subject.title, "`tx status TXID --json`", f"{mine * 1000:.0f} ms", "1")]
+    names = [rival.title for rival in subject.rivals if rival.name != "web3_batches"]
+    for name, seconds in zip(names, others, strict=True):
+        name = name.replace(", one after the other", " script").replace(", a process for each", " from Python")
+        rows.append((subject.title, name, f"{seconds * 1000:.0f} ms", f"{seconds / mine:.1f}"))
+    return rows
+
+
+# -- many ids ----------------------------------------------------------------------------------------------------------
+
+
+def many_ids(subject: Subject) -> tuple[list[Row], float]:
+    """Full facts of many ids: beside the node's own limit on the same calls, and other tools. Also returns our rate."""
+    say(f"{subject.title}: {FULL:,} ids, full facts")
+    ids = subject.txids[:FULL]
+    with recorder(subject.node.url) as recording:
+        subject.status(
+            "recorded", "--input", str(subject.file(ids)), "-o", "jsonl", url=recording.url, expected=(0, 12)
+        )
+    calls = recording.calls()
+    url, login = subject.node.url, subject.login
+    share = len(calls) * SAMPLE // FULL
+    connections, size = best_combination(url, login, calls[:share])
+
+    def ours(number: int) -> float:
+        path = subject.file(ids)
+        return subject.status(f"full-{number}", "--input", str(path), "-o", "jsonl", expected=(0, 12)).seconds
+
+    def limit(number: int) -> float:
+        return send(url, login, calls, connections, size)
+
+    mine, raw = (FULL / seconds for seconds in interleaved(5, ours, limit))
+    rows = [
+        (subject.title, "`tx status --input FILE -o jsonl`, whole process", f"{mine:,.0f}", "1", f"{mine / raw:.0%}"),
+        (
+            subject.title,
+            f"the node's limit: the same {len(calls):,} calls raw, {connections} connections, {size} in a batch",
+            f"{raw:,.0f}",
+            f"{mine / raw:.2f}",
+            "100%",
+        ),
+    ]
+    for rival in subject.rivals:
+        rate = _rate(subject, rival)
+        rows.append((subject.title, rival.title, f"{rate:,.0f}", f"{mine / rate:.1f}", f"{rate / raw:.1%}"))
+    return rows, mine
+
+
+def _rate(subject: Subject, rival: Rival) -> float:
+    """Ids a second without the start of the process: what many take beyond few."""
+    few, many = interleaved(
+        3,
+        lambda _: subject.rival(rival, subject.txids[: rival.few]).seconds,
+        lambda _: subject.rival(rival, subject.txids[: rival.many]).seconds,
+    )
+    return (rival.many - rival.few) / (many - few)
+
+
+def brief(subject: Subject) -> list[Row]:
+    """The state alone, of ids that are all different."""
+    say(f"{subject.title}: {TRANSACTIONS:,} ids, state alone")
+    path = str(subject.file(subject.txids))
+    (seconds,) = interleaved(
+        3,
+        lambda number: (
+            subject.status(f"brief-{number}", "--brief", "--input", path, "-o", "jsonl", expected=(0, 12)).seconds
+        ),
+    )
+    return [(subject.title, f"{TRANSACTIONS:,}", f"{TRANSACTIONS / seconds:,.0f}")]
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def memory(subject: Subject, rate: float) -> list[Row]:
+    """The most memory that a short and a very long input take."""
+    rows = []
+    long = min(LINES, int(rate * MOST_SECONDS))
+    for lines in (10_000, long):
+        say(f"{subject.title}: memory for {lines:,} lines")
+        path = str(subject.file(subject.mixture(lines)))
+        ran = subject.status(f"memory-{lines}", "--input", path, "-o", "jsonl", expected=(2,))
+        told = sum(chunk.count(b"\n") for chunk in _chunks(subject.folder / "output"))
+        if told != lines:
+            raise RuntimeError(f"{lines} lines in, {told} lines out")
+        rows.append((subject.title, f"{lines:,}", f"{ran.seconds:.1f} s", f"{ran.peak_mb:.0f} MB"))
+    return rows
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            yield chunk
+
+
+# -- the report --------------------------------------------------------------------------------------------------------
+
+
+def table(heads: Row, rows: list[Row]) -> str:
+    """A Markdown table; all columns but the first two are numbers."""
+    line = "|".join("---" if place < 2 else "---:" for place in range(len(heads)))
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{line}|", *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+def machine() -> str:
+    """What it ran on."""
+    models = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    model = models[0] if models else platform.machine()
+    return f"{os.cpu_count()} cores ({model}), {platform.system()}, Python {platform.python_version()}"
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text(encoding="utf-8").splitlines() if Path(path).is_file() else []
+
+
+def main() -> None:
+    """Measure everything and write the report."""
+    began = time.monotonic()
+    single: list[Row] = []
+    bulk: list[Row] = []
+    states: list[Row] = []
+    flat: list[Row] = []
+    with subjects() as chains:
+        nodes = [
+            chains[0].node.rpc("web3_clientVersion"),
+            chains[1].node.rpc("getnetworkinfo")["subversion"].strip("/"),
+        ]
+        for subject in chains:
+            single += one_id(subject)
+            rows, rate = many_ids(subject)
+            bulk += rows
+            states += brief(subject)
+            flat += memory(subject, rate)
+    template = (Path(__file__).parent / "report.md").read_text(encoding="utf-8")
+    report = template.format(
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        machine=machine(),
+        versions=f"cryptosupport {__version__}, web3 {version('web3')}, python-bitcoinlib {version('python-bitcoinlib')}",
+        nodes=", ".join(nodes),
+        minutes=f"{(time.monotonic() - began) / 60:.1f}",
+        single=table(("chain", "tool", "median", "times ours"), single),
+        bulk=table(("chain", "tool", "ids a second", "ours is so many times", "of the node's limit"), bulk),
+        states=table(("chain", "ids, all different", "ids a second"), states),
+        flat=table(("chain", "lines", "time", "most memory"), flat),
+    )
+    path = ROOT / "docs" / "benchmarks.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(report, encoding="utf-8")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Raw blocks: which transaction spends an output, and which one has a witness hash.
+
+The serialisation is that of BIP 144; a txid is the double SHA-256 of a transaction without its witnesses (BIP 141).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+_HEADER = 80
+
+
+@dataclass(frozen=True, slots=True)
+class RawTx:
+    """One transaction inside a block: where it lies, and where each of its inputs begins."""
+
+    block: bytes
+    start: int
+    end: int
+    body: int
+    body_end: int
+    segwit: bool
+    inputs: tuple[int, ...]
+
+    @property
+    def txid(self) -> str:
+        """Its id, as nodes print it."""
+        data = self.block
+        if not self.segwit:
+            return _hash(data[self.start : self.end])
+        stripped = data[self.start : self.start + 4] + data[self.body : self.body_end] + data[self.end - 4 : self.end]
+        return _hash(stripped)
+
+    @property
+    def wtxid(self) -> str:
+        """The hash of all of it, witnesses too."""
+        return _hash(self.block[self.start : self.end])
+
+
+def outpoint_bytes(txid: str, vout: int) -> bytes:
+    """How an input names the output that it spends: the id backwards, then the number."""
+    return bytes.fromhex(txid)[::-1] + vout.to_bytes(4, "little")
+
+
+def find_spender(block: bytes, outpoints: Collection[bytes]) -> tuple[str, bytes] | None:
+    """The id of the first transaction in ``block`` that spends one of ``outpoints``, and which one.
+
+    Raises `ValueError` when the block cannot be read.
+    """
+    if not any(outpoint in block for outpoint in outpoints):
+        return None
+    wanted = frozenset(outpoints)
+    for tx in read_block(block):
+        for place in tx.inputs:
+            if block[place : place + 36] in wanted:
+                return tx.txid, block[place : place + 36]
+    return None  # the bytes stood in a script or a witness
+
+
+def find_wtxid(block: bytes, wtxid: str) -> str | None:
+    """The id of the transaction in ``block`` whose witness hash is ``wtxid``.
+
+    Raises `ValueError` for an unreadable block.
+    """
+    return next((tx.txid for tx in read_block(block) if tx.wtxid == wtxid), None)
+
+
+def read_block(block: bytes) -> Iterator[RawTx]:
+    """The transactions of a serialised block. Raises `ValueError` when it is cut or damaged."""
+    count, place = _number(block, _HEADER)
+    for _ in range(count):
+        tx = _read_tx(block, place)
+        yield tx
+        place = tx.end
+    if place != len(block):
+        raise ValueError("a block with something behind it")
+
+
+def _read_tx(block: bytes, start: int) -> RawTx:
+    body = start + 4
+    segwit = block[body : body + 2] == b"\x00\x01"
+    if segwit:
+        body += 2
+    count, place = _number(block, body)
+    inputs = []
+    for _ in range(count):
+        inputs.append(place)
+        length, place = _number(block, place + 36)
+        place = _within(block, place + length + 4)
+    count, place = _number(block, place)
+    for _ in range(count):
+        length, place = _number(block, place + 8)
+        place = _within(block, place + length)
+    body_end = place
+    if segwit:
+        for _ in inputs:
+            items, place = _number(block, place)
+            for _ in range(items):
+                length, place = _number(block, place)
+                place = _within(block, place + length)
+    return RawTx(block, start, _within(block, place + 4), body, body_end, segwit, tuple(inputs))
+
+
+def _number(block: bytes, place: int) -> tuple[int, int]:
+    """A compact size and where it ends."""
+    if place >= len(block):
+        raise ValueError("a block that is cut short")
+    first = block[place]
+    if first < 0xFD:
+        return first, place + 1
+    width = 2 << (first - 0xFD)
+    return int.from_bytes(block[place + 1 : place + 1 + width], "little"), _within(block, place + 1 + width)
+
+
+def _within(block: bytes, place: int) -> int:
+    if place > len(block):
+        raise ValueError("a block that is cut short")
+    return place
+
+
+def _hash(data: bytes) -> str:
+    return sha256(sha256(data).digest()).digest()[::-1].hex()

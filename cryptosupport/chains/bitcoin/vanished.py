@@ -1,0 +1,304 @@
+"""What became of transactions that a bitcoind does not have, or has only in a block that left the chain.
+
+The evidence: the block where each was last seen, the node's wallets, its unspent outputs, and who spends the coins
+that it spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from cryptosupport.chains.bitcoin import reports, wire
+from cryptosupport.chains.bitcoin.absence import NOT_FOUND, proof_of_absence, why_missing
+from cryptosupport.chains.bitcoin.bitcoind import AnyTx, Bitcoind, Look
+from cryptosupport.chains.bitcoin.reports import Absent, Finding
+from cryptosupport.chains.bitcoin.spends import Fate, Outpoint, trace
+from cryptosupport.chains.bitcoin.wallets import Known
+from cryptosupport.chains.bitcoin.winners import Winner, find_winner
+from cryptosupport.domain.errors import NodeFailed
+from cryptosupport.domain.money import Amount
+from cryptosupport.domain.transactions import Dropped, Pending, PendingReason, Replaced, Sighting
+from cryptosupport.transport import Call, RpcFault, decode
+
+MOST_OUTPUTS = 20
+"""Outputs of a transaction that are looked for among the unspent ones where there is no index."""
+
+LOCKTIME_IS_TIME = 500_000_000
+"""From here on a locktime is a time, below it is a height (LOCKTIME_THRESHOLD in Bitcoin Core's script/script.h)."""
+
+FINAL_SEQUENCE = 0xFFFFFFFF
+
+_COIN = msgspec.json.Decoder(wire.Coin | None)
+
+
+@dataclass(slots=True)
+class _Case:
+    """One vanished transaction: what it spent, and who still knows it."""
+
+    txid: str
+    inputs: list[Outpoint]
+    sighting: Sighting | None = None
+    known: Known | None = None
+    stale: AnyTx | None = None
+
+    @property
+    def was_in(self) -> str | None:
+        """The block that held it when last seen in one."""
+        if self.stale is not None:
+            return self.stale.blockhash
+        return None if self.sighting is None else self.sighting.block_hash
+
+    @property
+    def coinbase(self) -> bool:
+        """Whether it was a block's reward."""
+        return self.stale is not None and self.stale.coinbase
+
+
+class Search:
+    """The search on one node for one look-up."""
+
+    def __init__(self, bitcoind: Bitcoind, look: Look) -> None:
+        self._bitcoind = bitcoind
+        self._node = bitcoind.node
+        self._look = look
+        self._proof = Absent(self._node.name)
+
+    def run(self, missing: Mapping[str, RpcFault], stale: Sequence[AnyTx]) -> dict[str, Finding]:
+        """What can be said of each; an id whose state changed meanwhile is left out. Raises `NodeFailed`."""
+        look, bitcoind = self._look, self._bitcoind
+        self._proof = proof_of_absence(self._node, look.info, bitcoind.rules.network, bitcoind.clock)
+        found = self._odd(missing)
+        lost = [txid for txid in missing if txid not in found]
+        look.known |= bitcoind.wallets.know(lost)
+        again, stale_too = self._by_block(lost)
+        found |= again
+        stale = [*stale, *stale_too]
+        dead = {tx.txid for tx in stale}
+        cases = [self._case(txid, None) for txid in lost if txid not in found and txid not in dead]
+        cases += [self._case(tx.txid, tx) for tx in stale]
+        traced = [case for case in cases if case.inputs]
+        fates = trace(self._node, [case.inputs for case in traced], [self._conflicts(case) for case in traced])
+        by_txid = {case.txid: fate for case, fate in zip(traced, fates, strict=True)}
+        for case in cases:
+            finding = self._conclude(case, by_txid.get(case.txid))
+            if finding is None:
+                continue  # it is back: the caller asks again
+            found[case.txid] = finding
+        for txid in lost:
+            if isinstance(found.get(txid), Absent):
+                found[txid] = self._absent(missing[txid])
+        return found
+
+    def _odd(self, missing: Mapping[str, RpcFault]) -> dict[str, Finding]:
+        """Errors that mean something else than "I do not know it"."""
+        found: dict[str, Finding] = {}
+        for txid, fault in missing.items():
+            if fault.code != NOT_FOUND:
+                found[txid] = Absent(self._node.name, "bad_answer", f"getrawtransaction: {fault.message}")
+            elif "genesis" in fault.message:
+                found |= self._first_reward(txid)
+        return found
+
+    def _first_reward(self, txid: str) -> dict[str, Finding]:
+        """The coinbase of the first block, which getrawtransaction refuses to give."""
+        genesis = self._bitcoind.rules.network.genesis
+        try:
+            block = decode(self._node.call("getblock", genesis, 2), wire.BlockTxs, self._node.name)
+        except RpcFault:  # pruned
+            return {}
+        reward = [tx for tx in block.tx if tx.txid == txid]
+        for tx in reward:
+            tx.blockhash, tx.confirmations = genesis, block.confirmations
+        return self._bitcoind.report_mined(reward, self._look)
+
+    # -- without an index
+
+    def _by_block(self, txids: Sequence[str]) -> tuple[dict[str, Finding], list[AnyTx]]:
+        """Transactions whose block memory or a wallet knows: reports, and those whose block has left the chain.
+
+        With an index bitcoind has looked there already; without one it looks only where it is told to.
+        """
+        if self._proof.code not in ("no_index", "indexing"):
+            return {}, []
+        where = {txid: each for txid in txids if (each := self._known_block(txid)) is not None}
+        if self._look.alone and not where and (block_hash := self._block_of_outputs(txids[0])) is not None:
+            where = {txids[0]: block_hash}
+        return self._in_blocks(where)
+
+    def _in_blocks(self, where: Mapping[str, str]) -> tuple[dict[str, Finding], list[AnyTx]]:
+        calls = [
+            Call("getrawtransaction", (txid, self._look.verbosity, block_hash)) for txid, block_hash in where.items()
+        ]
+        mined: list[AnyTx] = []
+        stale: list[AnyTx] = []
+        for txid, answer in zip(where, self._node.batch(calls) if calls else [], strict=True):
+            if isinstance(answer, RpcFault):
+                continue
+            tx = self._look.read(answer, txid)
+            tx.blockhash = tx.blockhash or where[txid]
+            (mined if tx.confirmations > 0 else stale).append(tx)
+        return self._bitcoind.report_mined(mined, self._look), stale
+
+    def _known_block(self, txid: str) -> str | None:
+        for known in self._look.known.get(txid, ()):
+            if known.tx.confirmations > 0 and known.tx.blockhash:
+                return reports.check_hash(known.tx.blockhash, self._node.name)
+        sighting = self._look.memory.get(txid)
+        return None if sighting is None else sighting.block_hash
+
+    def _block_of_outputs(self, txid: str) -> str | None:
+        """The block of ``txid``, from one of its outputs that is not spent yet, or from the last blocks."""
+        answers = self._node.batch([Call("gettxout", (txid, vout)) for vout in range(MOST_OUTPUTS)])
+        for answer in answers:
+            coin = None if isinstance(answer, RpcFault) else decode(answer, _COIN, self._node.name)
+            if coin is not None and coin.confirmations > 0:
+                tip = self._bitcoind.header(reports.check_hash(coin.bestblock, self._node.name))
+                if tip is not None:
+                    return self._hash_at(tip.height - coin.confirmations + 1)
+        held = self._bitcoind.recent.view().mined.get(txid)
+        return None if held is None else held.block.hash
+
+    def _hash_at(self, height: int) -> str | None:
+        try:
+            text = decode(self._node.call("getblockhash", height), str, self._node.name)
+        except RpcFault:
+            return None
+        return reports.check_hash(text, self._node.name)
+
+    # -- evidence
+
+    def _case(self, txid: str, stale: AnyTx | None) -> _Case:
+        sighting, known = self._look.memory.get(txid), next(iter(self._look.known.get(txid, ())), None)
+        if stale is not None:
+            inputs = [(vin.txid, vin.vout) for vin in stale.vin if wire.HASH.fullmatch(vin.txid)]
+        elif known is not None and known.tx.decoded is not None:
+            inputs = [vin.outpoint for vin in known.tx.decoded.vin if wire.HASH.fullmatch(vin.txid)]
+        else:
+            inputs = reports.remembered_inputs(sighting)
+        return _Case(txid, inputs, sighting, known, stale)
+
+    def _conflicts(self, case: _Case) -> tuple[str, ...]:
+        return () if case.known is None else case.known.conflicts
+
+    def _conclude(self, case: _Case, fate: Fate | None) -> Finding | None:
+        """The state that the evidence proves, an `Absent` when it proves none, None when the transaction is back."""
+        if fate is None:
+            return self._without_inputs(case)
+        indexed = self._proof.code is None or case.stale is not None
+        winner = fate.winner or self._winner(case, fate, indexed)
+        if winner is not None:
+            if winner.txid == case.txid:
+                return self._in_blocks({case.txid: winner.block_hash})[0].get(case.txid)
+            self._note_winner(case, winner)
+            depth = self._look.info.blocks - winner.height + 1
+            return self._replaced(case, winner.txid, depth >= self._bitcoind.rules.required, winner.outpoint)
+        if fate.spent and indexed:
+            txid, vout = fate.spent[0]
+            return self._replaced(case, None, self._buried(case), f"{txid}:{vout}")
+        if case.known is not None and case.known.tx.confirmations < 0:
+            return self._replaced(case, next(iter(case.known.conflicts), None), self._buried(case), None)
+        if fate.rival is not None:
+            return None if fate.rival[0] == case.txid else self._replaced(case, fate.rival[0], False, fate.rival[1])
+        if fate.spent or (fate.unsure and not indexed) or self._proof.code == "not_synced":
+            return self._proof
+        return self._locked(case) or self._dropped(case, False)
+
+    def _without_inputs(self, case: _Case) -> Finding:
+        """What can be said where the inputs are not known, or there are none.
+
+        A stale block's reward can only come back with its block.
+        """
+        if not case.coinbase:
+            return self._dropped(case, False) if case.sighting is not None and self._proof.code is None else self._proof
+        header = self._bitcoind.header(case.was_in or "")
+        depth = 0 if header is None else self._look.info.blocks - header.height + 1
+        return self._dropped(case, depth >= self._bitcoind.rules.required)
+
+    def _winner(self, case: _Case, fate: Fate, indexed: bool) -> Winner | None:
+        """The winner in the chain, if it can be found.
+
+        By the wallet that knows both, else, for a single look-up, from the blocks themselves.
+        """
+        if case.known is not None and case.known.tx.confirmations < 0:
+            winner = self._winner_in_wallet(case)
+            if winner is not None:
+                return winner
+        outpoints = fate.spent if indexed else (*fate.spent, *fate.unsure)
+        if not outpoints or not self._look.alone:
+            return None
+        sighting = case.sighting
+        # What was seen waiting was not spent then; what was in a block may have lost to an earlier one of another
+        # branch.
+        since = (
+            sighting.first_seen if sighting is not None and sighting.block_hash is None and case.stale is None else None
+        )
+        tip = (self._look.info.bestblockhash, self._look.info.blocks)
+        return find_winner(self._node, self._bitcoind.clock, outpoints, tip, fate.parent_height, since)
+
+    def _winner_in_wallet(self, case: _Case) -> Winner | None:
+        conflicts = self._conflicts(case)
+        for txid, known in self._bitcoind.wallets.know(conflicts).items():
+            tx = known[0].tx
+            header = self._bitcoind.header(tx.blockhash) if tx.confirmations > 0 and tx.blockhash else None
+            if header is None or tx.decoded is None:
+                continue
+            for vin in tx.decoded.vin:
+                if vin.outpoint in case.inputs:
+                    return Winner(txid, f"{vin.txid}:{vin.vout}", tx.blockhash, header.height)
+        return None
+
+    # -- conclusions
+
+    def _buried(self, case: _Case) -> bool:
+        """Whether a wallet says that a conflicting transaction is deep enough in the chain: its depth, negated."""
+        return case.known is not None and -case.known.tx.confirmations >= self._bitcoind.rules.required
+
+    def _replaced(self, case: _Case, by: str | None, final: bool, outpoint: str | None) -> Finding:
+        return self._gone(case, Replaced(by, final, None, outpoint), "replaced")
+
+    def _dropped(self, case: _Case, final: bool) -> Finding:
+        return self._gone(case, Dropped(final, case.was_in), "dropped")
+
+    def _gone(self, case: _Case, status: Replaced | Dropped, state: str) -> Finding:
+        seen = case.stale is not None or case.known is not None
+        inputs = tuple([f"{txid}:{vout}" for txid, vout in case.inputs])
+        return self._look.reporter.report(
+            case.txid, status, state, coinbase=case.coinbase, block_hash=case.was_in, inputs=inputs, seen=seen
+        )
+
+    def _locked(self, case: _Case) -> Finding | None:
+        """A wallet's transaction that no block may hold yet, by its locktime.
+
+        The rule is IsFinalTx in Bitcoin Core's consensus/tx_verify.cpp.
+        """
+        tx = None if case.known is None else case.known.tx.decoded
+        if case.known is None or tx is None or all(vin.sequence == FINAL_SEQUENCE for vin in tx.vin):
+            return None
+        info, coin, node = self._look.info, self._bitcoind.rules.coin, self._node.name
+        by_time = tx.locktime >= LOCKTIME_IS_TIME
+        if tx.locktime < info.mediantime if by_time else tx.locktime <= info.blocks:
+            return None
+        status = Pending(PendingReason.LOCKTIME, locktime=tx.locktime)
+        try:
+            fee = Amount(abs(wire.satoshis(case.known.tx.fee)), coin) if bytes(case.known.tx.fee) else None
+        except ValueError as error:
+            raise NodeFailed(node, "bad_answer", str(error)) from None
+        moved = () if self._look.brief else reports.transfers(tx, coin, node)
+        return self._look.reporter.report(
+            case.txid, status, "pending", None if self._look.brief else fee, moved, inputs=reports.outpoints(tx.vin)
+        )
+
+    def _absent(self, fault: RpcFault) -> Absent:
+        if self._proof.code is None and (why := why_missing(fault)) is not None:
+            return Absent(self._node.name, why, fault.message)
+        return self._proof
+
+    def _note_winner(self, case: _Case, winner: Winner) -> None:
+        self._look.note(case.txid, "winner_block", winner.block_hash, "getblock")
+        self._look.note(case.txid, "winner_height", winner.height, "getblock")
+        self._look.note(
+            case.txid, "winner_confirmations", self._look.info.blocks - winner.height + 1, "getblockchaininfo"
+        )

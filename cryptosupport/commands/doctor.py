@@ -1,0 +1,29 @@
+"""`doctor`: is this installation fit for work?"""
+
+from __future__ import annotations
+
+import click
+
+from cryptosupport.commands import output as out
+from cryptosupport.commands import params
+from cryptosupport.context import Context
+
+_COLUMNS = ("verdict", "name", "message", "advice")
+
+
+@params.command("doctor", epilog="Example: cryptosupport doctor --chain ethereum --json")
+@params.chain
+@params.output
+@click.pass_obj
+def command(context: Context, chain: str | None, output: str) -> None:
+    """Examine settings, nodes, wallets, keys and the clock: a verdict a line.
+
+    \b
+    Exit codes: 0 fit for work (there may be warnings); 8 settings are wrong;
+    6 a node cannot be used. Of both: 8.
+    """
+    from cryptosupport.desk.diagnose import as_record, diagnose, exit_code
+
+    verdicts = list(diagnose(context.installation(), chain))
+    context.exit_code = exit_code(verdicts)
+    out.show(output, map(as_record, verdicts), columns=_COLUMNS)

@@ -1,0 +1,392 @@
+"""`doctor`: is this installation fit for work? One verdict a line, each with what to do about it.
+
+Every file is read and every node asked whatever the others say, so that one run shows all that is wrong.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed, Unreachable
+from cryptosupport.domain.money import Amount, Asset
+from cryptosupport.domain.ports import Chain, Clock, Memory, NodeHealth
+from cryptosupport.domain.transactions import Sighting
+from cryptosupport.settings import (
+    PRESETS,
+    ChainSettings,
+    FloatSettings,
+    WalletSettings,
+    chain_names,
+    load_chain,
+    load_desk,
+    load_wallets,
+)
+
+SCHEMA = "cryptosupport.doctor/1"
+SKEW = 120
+"""Seconds that this machine's clock may differ from the newest block."""
+
+_OLDEST_PYTHON = (3, 11)
+_FAST = 60.0  # only chains with a block at least this often tell the time; Bitcoin's block times may be two hours off
+
+
+class Outcome(Enum):
+    """How a verdict counts: a warning does not stop work, a failure does."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one examination found. ``exit_code`` is 0 unless it failed: 8 for settings, 6 for what cannot be reached."""
+
+    name: str
+    outcome: Outcome
+    message: str
+    advice: str = ""
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What is examined.
+
+    ``secret`` says what a reference such as "keyring:NAME" stands for and raises `BadSettings` when it is not set.
+    ``keyrings`` are the keyring backends in use, as "module.Class"; ``in_clear`` those whose secrets others can read.
+    ``memory`` says in ``complaints`` what goes wrong with it.
+    """
+
+    folder: Path
+    python: tuple[int, int, int]
+    clock: Clock
+    secret: Callable[[str], str]
+    keyrings: tuple[str, ...]
+    in_clear: tuple[str, ...]
+    memory: Memory
+    complaints: Sequence[str]
+    open_chain: Callable[[str], Chain]
+
+
+def diagnose(installation: Installation, only: str | None = None) -> Iterator[Verdict]:
+    """Examine everything, or of the chains and wallets those of the chain ``only``; verdicts come as they are known.
+
+    Raises `BadSettings` when there is no chain ``only``.
+    """
+    settings, broken = _chain_settings(installation.folder, only)
+    wallets, wallet_fault = _wallets(installation.folder)
+    examined = [wallet for wallet in wallets.values() if only in (None, wallet.chain)]
+    chains, unopened = _open(settings, installation.open_chain)
+    yield _python(installation.python)
+    yield from _folder(installation.folder, wallets)
+    yield from broken
+    if wallet_fault is not None:
+        yield wallet_fault
+    yield _memory(installation)
+    yield from _secrets(installation, [*settings.values(), *examined])
+    for each in settings.values():
+        yield from _sources(each)
+    yield from unopened
+    for wallet in examined:
+        yield from _wallet(wallet, wallets, chains, installation.folder)
+    health = _ask(list(chains.values()))
+    alive = {one.chain for one in health if one.ok}
+    yield from (_node(one, one.chain in alive) for one in health)
+    yield from _clock(health, settings, installation.clock.now())
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """0, or the worst of 8 and 6."""
+    return max((verdict.exit_code for verdict in verdicts), default=0)
+
+
+def as_record(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as JSON shows it (schema `cryptosupport.doctor/1`)."""
+    return {
+        "schema": SCHEMA,
+        "verdict": verdict.outcome.value,
+        "name": verdict.name,
+        "message": verdict.message,
+        "advice": verdict.advice or None,
+    }
+
+
+def _ok(name: str, message: str) -> Verdict:
+    return Verdict(name, Outcome.OK, message)
+
+
+def _warn(name: str, message: str, advice: str) -> Verdict:
+    return Verdict(name, Outcome.WARN, message, advice)
+
+
+def _bad_settings(name: str, message: str, advice: str) -> Verdict:
+    return Verdict(name, Outcome.FAIL, message, advice, BadSettings.exit_code)
+
+
+# -- this machine ----------------------------------------------------------------------------------------------------
+
+
+def _python(version: tuple[int, int, int]) -> Verdict:
+    said = "Python " + ".".join(map(str, version))
+    if version[:2] < _OLDEST_PYTHON:
+        return _warn("python", said, "use Python {}.{} or later".format(*_OLDEST_PYTHON))
+    return _ok("python", said)
+
+
+def _folder(folder: Path, wallets: Mapping[str, WalletSettings]) -> Iterator[Verdict]:
+    if folder == PRESETS:
+        said = f"the presets in the package ({folder}): public nodes, no wallets"
+        yield _warn("settings", said, "run `cryptosupport init`, then put your own nodes into chains/*.toml")
+    elif open_to_others := [path for path in (folder, *sorted(folder.rglob("*.toml"))) if _others_write(path)]:
+        said = f"others than the owner can write {', '.join(map(str, open_to_others))}"
+        yield _warn("settings", said, f"run `chmod -R go-w {folder}`: commands that move money refuse such settings")
+    else:
+        yield _ok("settings", f"{folder}, with {len(wallets)} wallet{'' if len(wallets) == 1 else 's'}")
+    try:
+        load_desk(folder)
+    except BadSettings as error:
+        yield _bad_settings("desk.toml", error.message, "correct the file")
+
+
+def _others_write(path: Path) -> bool:
+    return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _memory(installation: Installation) -> Verdict:
+    """Keep a sighting and read it back: only that shows that the file works."""
+    now = installation.clock.now()
+    installation.memory.remember([Sighting("doctor", "doctor", now, now, "unknown")])
+    kept = installation.memory.recall("doctor", ["doctor"])
+    if kept and not installation.complaints:
+        return _ok("memory", "what look-ups see is kept")
+    said = next(iter(installation.complaints), "what was kept does not come back")
+    advice = "make the folder writable, or name another with --data; until then replaced and dropped are not told"
+    return _warn("memory", said, advice)
+
+
+def _secrets(installation: Installation, settings: Iterable[ChainSettings | WalletSettings]) -> Iterator[Verdict]:
+    wanted = sorted({text for each in settings for text in _references(msgspec.to_builtins(each))})
+    yield _keyring(installation, any(text.startswith("keyring:") for text in wanted))
+    for reference in wanted:
+        scheme, _, name = reference.partition(":")
+        try:
+            installation.secret(reference)
+        except BadSettings as error:
+            how = f"run `keyring set cryptosupport {name}`" if scheme == "keyring" else f"export {name}=..."
+            yield _bad_settings(f"secret {reference}", error.message, f"{how}, as the user who runs cryptosupport")
+        else:
+            yield _ok(f"secret {reference}", "is set")
+
+
+def _references(value: object) -> Iterator[str]:
+    """Every "keyring:NAME" and "env:NAME" below a settings value."""
+    if isinstance(value, str) and value.startswith(("keyring:", "env:")):
+        yield value
+    elif isinstance(value, dict):
+        for child in value.values():
+            yield from _references(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from _references(child)
+
+
+def _keyring(installation: Installation, needed: bool) -> Verdict:
+    if not installation.keyrings:
+        said = "this machine has no keyring" + ("" if needed else "; no setting needs one")
+        return _warn("keyring", said, "install a keyring backend, or use env:NAME in the settings")
+    try:
+        allowed = load_desk(installation.folder).keys.allow_backends
+    except BadSettings:
+        allowed = ()
+    weak = [name for name in installation.in_clear if name not in allowed]
+    if weak:
+        advice = "use another backend, or name it under [keys] allow_backends in desk.toml"
+        return _warn("keyring", f"{', '.join(weak)} keeps secrets in clear", advice)
+    return _ok("keyring", ", ".join(installation.keyrings))
+
+
+# -- chains ----------------------------------------------------------------------------------------------------------
+
+
+def _chain_settings(folder: Path, only: str | None) -> tuple[dict[str, ChainSettings], list[Verdict]]:
+    """The chains to examine, and a verdict on each file that cannot be used."""
+    if only is not None:
+        return {only: load_chain(folder, only)}, []
+    found, broken = {}, []
+    for name in chain_names(folder):
+        try:
+            settings = load_chain(folder, name)
+        except BadSettings as error:
+            broken.append(_bad_settings(f"chain {name}", error.message, "correct the file, or delete it"))
+            continue
+        if settings.enabled:
+            found[name] = settings
+    if not found and not broken:
+        said = f"no chain is enabled in {folder / 'chains'}"
+        broken.append(_bad_settings("chains", said, "run `cryptosupport init`, which writes the presets"))
+    return found, broken
+
+
+def _open(
+    settings: Mapping[str, ChainSettings], open_chain: Callable[[str], Chain]
+) -> tuple[dict[str, Chain], list[Verdict]]:
+    chains, unopened = {}, []
+    for name, each in settings.items():
+        try:
+            _ = each.coin
+            chains[name] = open_chain(name)
+        except BadSettings as error:
+            unopened.append(_bad_settings(f"chain {name}", error.message, f"correct chains/{name}.toml"))
+    return chains, unopened
+
+
+def _sources(settings: ChainSettings) -> Iterator[Verdict]:
+    """Is there more than one source of truth?"""
+    name, operators = f"chain {settings.name}", settings.operators
+    if not operators:
+        yield _bad_settings(name, "has no endpoints", f"add a node to chains/{settings.name}.toml, or enabled = false")
+    elif len(operators) < settings.quorum:
+        said = (
+            f"quorum = {settings.quorum}, and its endpoints have {len(operators)} operator(s): {', '.join(operators)}"
+        )
+        yield _warn(name, said, "add an endpoint of another operator: money is not released before that many agree")
+    elif len(operators) == 1:
+        said = f"one operator runs all its endpoints: {operators[0]}"
+        yield _warn(name, said, "add an endpoint of another operator: nobody contradicts a single one")
+    else:
+        yield _ok(name, f"endpoints of {len(operators)} operators, {settings.quorum} have to agree")
+
+
+def _ask(chains: Sequence[Chain]) -> list[NodeHealth]:
+    """The health of every node, all chains at once: most of the time goes by waiting."""
+    from concurrent.futures import ThreadPoolExecutor  # here: `--help` need not wait for it
+
+    if not chains:
+        return []
+    with ThreadPoolExecutor(len(chains)) as threads:
+        answers = list(threads.map(_health, chains))
+    return [health for answer in answers for health in answer]
+
+
+def _health(chain: Chain) -> list[NodeHealth]:
+    try:
+        return chain.health()
+    except NodesFailed as error:
+        return [NodeHealth(chain.name, failure.node, False, failure.message) for failure in error.failures]
+
+
+def _node(health: NodeHealth, others: bool) -> Verdict:
+    name, message = f"node {health.chain} {health.node}", health.message.removeprefix(f"{health.node}: ")
+    if health.ok:
+        return _ok(name, message)
+    outlook = "look-ups go on with its other nodes" if others else f"no other node of {health.chain} answers"
+    advice = f"start it, or correct or replace it in chains/{health.chain}.toml; {outlook}"
+    return Verdict(name, Outcome.FAIL, message, advice, Unreachable.exit_code)
+
+
+def _clock(health: Iterable[NodeHealth], chains: Mapping[str, ChainSettings], now: int) -> Iterator[Verdict]:
+    """Compare with the newest block of chains that make blocks often."""
+    times = [
+        (one.time, one.chain)
+        for one in health
+        if one.ok and one.time is not None and chains[one.chain].block_seconds <= _FAST
+    ]
+    if not times:
+        return
+    newest, chain = max(times)
+    behind = newest - now
+    if behind > SKEW:
+        said = f"this machine's clock is {behind} s behind the newest block of {chain}"
+        yield _warn("clock", said, "set the clock: run an NTP client")
+    elif -behind > SKEW + 2 * chains[chain].block_seconds:
+        said = f"the newest block of any chain ({chain}) is {-behind} s old"
+        yield _warn("clock", said, "the nodes make no blocks, or this machine's clock is ahead: run an NTP client")
+    else:
+        yield _ok("clock", f"agrees with the newest block of {chain}")
+
+
+# -- wallets ---------------------------------------------------------------------------------------------------------
+
+
+def _wallets(folder: Path) -> tuple[dict[str, WalletSettings], Verdict | None]:
+    try:
+        return load_wallets(folder), None
+    except BadSettings as error:
+        return {}, _bad_settings("wallets.toml", error.message, "correct the file")
+
+
+def _wallet(
+    wallet: WalletSettings, wallets: Mapping[str, WalletSettings], chains: Mapping[str, Chain], folder: Path
+) -> Iterator[Verdict]:
+    """Every fault of one wallet's settings, or one line that it has none."""
+    title, advice = f"wallet {wallet.name}", f"correct [{wallet.name}] in wallets.toml"
+    faults = list(_wallet_faults(wallet, wallets, chains, folder))
+    if faults:
+        yield from (_bad_settings(title, fault, advice) for fault in faults)
+    elif wallet.chain not in chains:
+        said = f"could not be compared with {wallet.chain}, which is not enabled or not in order"
+        yield _warn(title, said, f"see chains/{wallet.chain}.toml")
+    elif wallet.role == "hot" and wallet.signer is None:
+        yield _warn(title, "is hot and has no signer", 'say where its key is: signer = "keyring:NAME"')
+    else:
+        yield _ok(title, f"{wallet.role} on {wallet.chain}")
+
+
+def _wallet_faults(
+    wallet: WalletSettings, wallets: Mapping[str, WalletSettings], chains: Mapping[str, Chain], folder: Path
+) -> Iterator[str]:
+    try:
+        settings = load_chain(folder, wallet.chain)
+    except BadSettings as error:
+        yield error.message
+        return
+    if wallet.address is None and wallet.descriptor is None:
+        yield "has neither an address nor a descriptor"
+    elif wallet.address is not None and wallet.chain in chains:
+        yield from _address_faults(wallet.address, chains[wallet.chain])
+    for symbol, float_ in wallet.float.items():
+        where = f"float.{symbol}"
+        asset = settings.assets.get(symbol)
+        if asset is None:
+            yield f"{where}: chains/{settings.name}.toml names no asset {symbol}"
+            continue
+        yield from (f"{where}: {fault}" for fault in _float_faults(settings, symbol, float_))
+        target = wallets.get(float_.sweep_to)
+        if target is None:
+            yield f"{where}: sweep_to names {float_.sweep_to}, and wallets.toml has no such wallet"
+        elif target.chain != wallet.chain:
+            yield f"{where}: sweep_to names {float_.sweep_to}, which is on {target.chain}, not on {wallet.chain}"
+        elif target.role != "cold":
+            yield f"{where}: sweep_to names {float_.sweep_to}, which is {target.role}, not cold"
+
+
+def _address_faults(text: str, chain: Chain) -> Iterator[str]:
+    try:
+        address = chain.parse_address(text)
+    except BadInput as error:
+        yield f"address: {error.message}"
+        return
+    if address is None:
+        yield f"address: {text} is no address of {chain.name}"
+    elif address.burn:
+        yield f"address: nobody can spend from {text}"
+
+
+def _float_faults(settings: ChainSettings, symbol: str, float_: FloatSettings) -> Iterator[str]:
+    asset = Asset(symbol, settings.assets[symbol].decimals, settings.assets[symbol].contract)
+    amounts = []
+    for key in ("floor", "target", "ceiling"):
+        try:
+            amounts.append(Amount.parse(getattr(float_, key), asset).base_units)
+        except BadInput as error:
+            yield f"{key}: {error.message}"
+    if len(amounts) == 3 and not amounts[0] <= amounts[1] <= amounts[2]:
+        yield f"floor {float_.floor}, target {float_.target} and ceiling {float_.ceiling} have to rise in this order"

@@ -1,0 +1,14 @@
+"""The one way out to a node: keep-alive, batches, retries, failover, limits, and secrets that never reach a message.
+
+`open_nodes` makes the `Nodes` of a chain; its members are `JsonRpcNode` and `RestNode`. What goes wrong is a
+`NodeFailed` that names the node, or an `RpcFault` when the node did answer, with an error.
+"""
+
+from __future__ import annotations
+
+from cryptosupport.transport.jsonrpc import Call, JsonRpcNode, RpcFault, decode
+from cryptosupport.transport.masking import mask
+from cryptosupport.transport.nodes import Node, Nodes, open_nodes
+from cryptosupport.transport.rest import RestNode
+
+__all__ = ["Call", "JsonRpcNode", "Node", "Nodes", "RestNode", "RpcFault", "decode", "mask", "open_nodes"]

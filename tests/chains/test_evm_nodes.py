@@ -1,0 +1,522 @@
+"""EVM nodes that lag, lack methods, contradict themselves or lie, served over real HTTP: nothing is concluded too early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cryptosupport.domain.addresses import AddressOnChain
+from cryptosupport.domain.errors import BadSettings, NodesFailed
+from cryptosupport.domain.transactions import (
+    Confirmed,
+    Confirming,
+    Detail,
+    Dropped,
+    Failed,
+    NotFound,
+    Pending,
+    PendingReason,
+    Replaced,
+    Sighting,
+    Unknown,
+)
+from cryptosupport.outside.nodes import Anvil
+from cryptosupport.settings import AssetSettings, Endpoint
+from tests.chains.evmkit import (
+    ALICE,
+    FINALIZED,
+    GWEI,
+    HASH,
+    HEAD,
+    NOW,
+    TXID,
+    chain_over,
+    header,
+    look,
+    mined,
+    node_of,
+    receipt,
+    seen,
+    send,
+    transaction,
+)
+from tests.hostile import HostileNode, RpcError
+
+OTHER = "0x" + "cd" * 32
+MINED = {"blockHash": HASH, "blockNumber": hex(800)}
+FOUND = {"eth_getTransactionByHash": transaction(**MINED), "eth_getTransactionReceipt": receipt()}
+SEEN_WAITING = Sighting("dev", TXID, NOW - 60, NOW - 60, "pending", sender=ALICE, nonce=5)
+SEEN_MINED = Sighting("dev", TXID, NOW - 60, NOW - 60, "confirming", "0x" + "22" * 32, 990, ALICE, 5)
+
+
+def status_of(answers: dict[str, Any], memory: Sighting | None = None, **settings: Any) -> Any:
+    """What is said of TXID by a chain of one node with ``answers``."""
+    detail = settings.pop("detail", Detail.FULL)
+    with HostileNode(node_of(answers)) as node:
+        return look(chain_over(node.url, finality="finalized", **settings), TXID, memory, detail).status
+
+
+def in_turn(*values: Any) -> Callable[..., Any]:
+    """The values one by one; the last one from then on."""
+    left = list(values)
+
+    def answer(*params: Any) -> Any:
+        value = left.pop(0) if len(left) > 1 else left[0]
+        return value(*params) if callable(value) else value
+
+    return answer
+
+
+# -- what is final ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("height", "kind"), [(FINALIZED, Confirmed), (FINALIZED + 1, Confirming), (HEAD, Confirming)])
+def test_a_block_is_final_up_to_and_with_the_finalized_one(height: int, kind: type) -> None:
+    block = {"blockHash": HASH, "blockNumber": hex(height)}
+    answers = {
+        "eth_getTransactionByHash": transaction(**block),
+        "eth_getTransactionReceipt": receipt(height=height),
+    }
+    status = status_of(answers)
+    assert isinstance(status, kind)
+    assert status.confirmations == HEAD - height + 1
+
+
+@pytest.mark.parametrize("tagged", [None, RpcError(-32000, "'finalized' tag not supported on pre-merge network")])
+def test_a_node_that_does_not_know_the_tag_makes_nothing_final(tagged: object) -> None:
+    blocks = {"eth_getBlockByNumber": lambda tag, full: tagged if tag == "finalized" else header(800)}
+    assert isinstance(status_of({**FOUND, **blocks}), Confirming)
+    failed = {**FOUND, **blocks, "eth_getTransactionReceipt": receipt(status="0x0")}
+    status = status_of(failed)
+    assert isinstance(status, Failed)
+    assert status.final is False
+
+
+def test_a_block_that_arrives_between_two_questions_counts_one_confirmation() -> None:
+    block = {"blockHash": HASH, "blockNumber": hex(HEAD + 1)}
+    answers = {
+        "eth_getTransactionByHash": transaction(**block),
+        "eth_getTransactionReceipt": receipt(height=HEAD + 1),
+    }
+    status = status_of(answers)
+    assert isinstance(status, Confirming)
+    assert status.confirmations == 1
+
+
+# -- receipts and transactions that do not fit -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detail", [Detail.FULL, Detail.BRIEF])
+def test_a_receipt_without_a_block_is_no_confirmation(detail: Detail) -> None:
+    waiting = {
+        "eth_getTransactionByHash": transaction(),
+        "eth_getTransactionReceipt": receipt(blockHash=None, blockNumber=None),
+    }
+    assert isinstance(status_of(waiting, detail=detail), Pending)
+
+
+@pytest.mark.parametrize("status", [{"status": None, "root": "0x" + "33" * 32}, {"root": "0x" + "33" * 32}, {"status": None}])
+def test_a_receipt_from_before_byzantium_tells_no_outcome(status: dict[str, object]) -> None:
+    old = receipt()
+    del old["status"]
+    answers = {**FOUND, "eth_getTransactionReceipt": {**old, **status}}
+    with HostileNode(node_of(answers)) as node:
+        for detail in Detail:
+            report = look(chain_over(node.url, finality="finalized"), TXID, detail=detail)
+            assert isinstance(report.status, Confirmed)
+            assert report.outcome_known is False
+            assert report.transfers == ()
+
+
+def test_a_transaction_mined_between_two_questions_counts_as_mined() -> None:
+    assert isinstance(status_of({**FOUND, "eth_getTransactionByHash": transaction()}), Confirmed)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"eth_getTransactionReceipt": receipt()},
+        {"eth_getTransactionByHash": transaction(**MINED)},
+        {**FOUND, "eth_getTransactionReceipt": receipt(blockHash="0x" + "44" * 32)},
+    ],
+    ids=["receipt_alone", "transaction_alone", "two_blocks"],
+)
+def test_what_contradicts_itself_is_asked_again_and_then_unknown(answers: dict[str, Any]) -> None:
+    status = status_of(answers)
+    assert isinstance(status, Unknown)
+    assert status.code == "bad_answer"
+    assert "contradicts itself" in status.message
+    assert len(status.nodes) == 1
+    healed = {method: in_turn(value, FOUND[method]) for method, value in answers.items()}
+    assert isinstance(status_of({**FOUND, **healed}), Confirmed)
+
+
+def test_a_receipt_of_a_block_that_left_the_chain_is_asked_for_again() -> None:
+    orphaned = receipt(blockHash="0x" + "44" * 32)
+    moved = {
+        "eth_getTransactionByHash": in_turn(transaction(**{**MINED, "blockHash": "0x" + "44" * 32}), transaction()),
+        "eth_getTransactionReceipt": in_turn(orphaned, None),
+    }
+    status = status_of(moved)
+    assert isinstance(status, Pending)
+    assert (status.reason, status.was_in) == (PendingReason.REORGED, "0x" + "44" * 32)
+
+
+def test_answers_about_another_transaction_are_refused() -> None:
+    for answers in (
+        {**FOUND, "eth_getTransactionByHash": transaction(OTHER, **MINED)},
+        {**FOUND, "eth_getTransactionReceipt": receipt(OTHER)},
+    ):
+        status = status_of(answers)
+        assert isinstance(status, Unknown)
+        assert "another transaction" in status.message
+
+
+def test_one_strange_answer_does_not_spoil_the_others() -> None:
+    good = {"0x" + f"{n:064x}": n for n in range(20)}
+
+    def by_hash(txid: str) -> Any:
+        return transaction(txid, **MINED) if txid in good else {"hash": 7}
+
+    answers = {"eth_getTransactionByHash": by_hash, "eth_getTransactionReceipt": lambda txid: receipt(txid)}
+    with HostileNode(node_of(answers)) as node:
+        reports = chain_over(node.url, finality="finalized").look_up([*good, OTHER], Detail.FULL, {})
+    assert [report.state for report in reports] == ["confirmed"] * 20 + ["unknown"]
+
+
+# -- nodes that cannot say -------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_builds_its_index_knows_no_old_transaction() -> None:
+    indexing = RpcError(-32000, "transaction indexing is in progress", "transaction indexing is in progress")
+    for answers in (
+        {"eth_getTransactionByHash": indexing, "eth_getTransactionReceipt": indexing},
+        {"eth_getTransactionReceipt": indexing},
+    ):
+        for detail in (Detail.FULL, Detail.BRIEF):
+            status = status_of(answers, detail=detail)
+            assert isinstance(status, Unknown)
+            assert status.code == "indexing"
+
+
+def test_a_syncing_node_does_not_say_not_found() -> None:
+    status = status_of({"eth_syncing": {"currentBlock": "0x1", "highestBlock": "0x64"}})
+    assert isinstance(status, Unknown)
+    assert status.code == "not_synced"
+    assert isinstance(status_of({}), NotFound)
+
+
+def test_a_node_without_new_blocks_does_not_say_not_found() -> None:
+    late = {"eth_chainId": "0x1"}
+    assert isinstance(status_of(late, chain_id=1, now=NOW + 599), NotFound)
+    status = status_of(late, chain_id=1, now=NOW + 601)
+    assert isinstance(status, Unknown)
+    assert status.code == "not_synced"
+    assert "10 minutes" in status.message
+    assert isinstance(status_of({}, now=NOW + 10**6), NotFound)  # a development chain rests between blocks
+
+
+def test_a_node_of_another_chain_is_refused() -> None:
+    with HostileNode(node_of({**FOUND, "eth_chainId": "0x5"})) as node:
+        chain = chain_over(node.url)
+        with pytest.raises(NodesFailed, match="chain 5.*chain_id = 31337") as caught:
+            chain.look_up([TXID], Detail.FULL, {})
+        assert [failure.reason for failure in caught.value.failures] == ["wrong_chain"]
+        with pytest.raises(NodesFailed, match="chain 5"):
+            chain.describe_address(chain.parse_address(ALICE) or pytest.fail("no address"))
+        (verdict,) = chain.health()
+        assert (verdict.ok, "chain 5" in verdict.message) == (False, True)
+
+
+def test_the_chain_is_checked_once_a_node(anvil: Anvil) -> None:
+    with HostileNode(node_of(FOUND)) as node:
+        chain = chain_over(node.url)
+        for _ in range(3):
+            look(chain, TXID)
+        assert [method for method, _ in node.calls].count("eth_chainId") == 1
+
+
+# -- several nodes ---------------------------------------------------------------------------------------------------
+
+
+def statuses_over(*answers: dict[str, Any], memory: Sighting | None = None) -> Any:
+    """What is said of TXID by a chain of several nodes, asked in this order."""
+    nodes = [HostileNode(node_of(one)) for one in answers]
+    for node in nodes:
+        node.__enter__()
+    try:
+        return look(chain_over(*(node.url for node in nodes), finality="finalized"), TXID, memory).status
+    finally:
+        for node in nodes:
+            node.__exit__(None, None, None)
+
+
+SYNCING = {"eth_syncing": {"currentBlock": "0x1"}}
+BROKEN = {"eth_blockNumber": "soon"}
+
+
+def test_found_on_any_node_is_found() -> None:
+    assert isinstance(statuses_over({}, FOUND), Confirmed)
+    assert isinstance(statuses_over(SYNCING, {}, {"eth_getTransactionByHash": transaction()}), Pending)
+    assert isinstance(statuses_over(BROKEN, {}, FOUND), Confirmed)
+    assert isinstance(statuses_over({}, {"eth_getTransactionByHash": transaction()}, FOUND), Confirmed)
+
+
+def test_not_found_names_every_node_that_was_asked() -> None:
+    status = statuses_over({}, {}, {})
+    assert isinstance(status, NotFound)
+    assert len(set(status.nodes)) == 3
+
+
+def test_not_found_on_one_is_unknown_while_another_cannot_say() -> None:
+    for answers, code in (((SYNCING, {}), "not_synced"), (({}, SYNCING), "not_synced"), (({}, BROKEN), "bad_answer")):
+        status = statuses_over(*answers)
+        assert isinstance(status, Unknown)
+        assert status.code == code
+        assert len(status.nodes) == 1
+
+
+def test_dropped_needs_every_node_too() -> None:
+    assert statuses_over({}, {}, memory=SEEN_WAITING) == Dropped(False, None)
+    assert isinstance(statuses_over({}, SYNCING, memory=SEEN_WAITING), Unknown)
+    assert isinstance(statuses_over({}, {"eth_getTransactionByHash": transaction()}, memory=SEEN_WAITING), Pending)
+
+
+def test_a_named_winner_counts_though_another_node_is_down() -> None:
+    winner = transaction(OTHER, **MINED)
+    used = {"eth_getTransactionCount": "0x6", "eth_getTransactionBySenderAndNonce": winner}
+    assert statuses_over(used, BROKEN, memory=SEEN_WAITING) == Replaced(OTHER, True, 5)
+    unnamed = {"eth_getTransactionCount": "0x6"}
+    assert isinstance(statuses_over(unnamed, BROKEN, memory=SEEN_WAITING), Unknown)
+    assert statuses_over(unnamed, used, memory=SEEN_WAITING) == Replaced(OTHER, True, 5)
+
+
+# -- replaced, dropped, or only out of reach -------------------------------------------------------------------------
+
+
+def counts(latest: int, pending: int | None = None, final: int = 0) -> Callable[[str, str], str]:
+    """eth_getTransactionCount of a sender whose next nonces these are."""
+
+    def answer(sender: str, tag: str) -> str:
+        assert sender.lower() == ALICE
+        by_tag = {"latest": latest, "pending": latest if pending is None else pending}
+        return hex(by_tag.get(tag, final))
+
+    return answer
+
+
+def test_a_nonce_that_is_used_and_a_winner_nobody_names() -> None:
+    assert status_of({"eth_getTransactionCount": counts(6)}, SEEN_WAITING) == Replaced(None, False, 5)
+    assert status_of({"eth_getTransactionCount": counts(6, final=5)}, SEEN_WAITING) == Replaced(None, False, 5)
+    assert status_of({"eth_getTransactionCount": counts(6, final=6)}, SEEN_WAITING) == Replaced(None, True, 5)
+
+
+def test_a_nonce_that_the_transaction_itself_has_just_used_is_no_replacement() -> None:
+    mined_meanwhile = {
+        "eth_getTransactionByHash": in_turn(None, transaction(**MINED)),
+        "eth_getTransactionReceipt": in_turn(None, receipt()),
+        "eth_getTransactionCount": counts(6),
+    }
+    assert isinstance(status_of(mined_meanwhile, SEEN_WAITING), Confirmed)
+    was_waiting = {**mined_meanwhile, "eth_getTransactionByHash": in_turn(transaction(), transaction(**MINED))}
+    assert isinstance(status_of(was_waiting), Confirmed)
+
+
+def test_a_pool_that_keeps_a_transaction_whose_nonce_is_used_has_a_replaced_one() -> None:
+    stale = {
+        "eth_getTransactionByHash": transaction(),
+        "eth_getTransactionCount": counts(6, final=6),
+        "eth_getTransactionBySenderAndNonce": OTHER,  # the hash alone, as geth gives it
+    }
+    for detail in Detail:
+        assert status_of(stale, detail=detail) == Replaced(OTHER, True, 5)
+
+
+def test_a_node_that_names_the_transaction_itself_as_winner_has_lost_its_index() -> None:
+    own = {"eth_getTransactionCount": counts(6), "eth_getTransactionBySenderAndNonce": transaction(**MINED)}
+    status = status_of(own, SEEN_WAITING)
+    assert isinstance(status, Unknown)
+    assert status.code == "no_index"
+
+
+def test_a_pool_count_past_the_nonce_tells_of_a_rival_without_a_name() -> None:
+    assert status_of({"eth_getTransactionCount": counts(5, 6)}, SEEN_WAITING) == Replaced(None, False, 5)
+
+
+def test_a_rival_in_the_pool_is_named_by_the_pool_itself() -> None:
+    pool = {"pending": {"5": transaction(OTHER)}, "queued": {"x": transaction()}}
+    answers = {"eth_getTransactionCount": counts(5, 6), "txpool_contentFrom": pool}
+    assert status_of(answers, SEEN_WAITING) == Replaced(OTHER, False, 5)
+
+
+def test_a_nonce_gap_is_found_in_the_pool_itself() -> None:
+    pool = {"pending": {"2": transaction(OTHER)}, "queued": {"4": transaction(OTHER), "5": transaction()}}
+    answers = {
+        "eth_getTransactionByHash": transaction(),
+        "eth_getTransactionCount": counts(2),
+        "txpool_contentFrom": pool,
+    }
+    status = status_of(answers)
+    assert isinstance(status, Pending)
+    assert (status.reason, status.missing_nonce) == (PendingReason.NONCE_GAP, 3)
+
+
+def test_a_nonce_gap_is_the_pools_own_count_where_nothing_else_answers() -> None:
+    status = status_of({"eth_getTransactionByHash": transaction(), "eth_getTransactionCount": counts(2, 4)})
+    assert isinstance(status, Pending)
+    assert (status.reason, status.missing_nonce) == (PendingReason.NONCE_GAP, 4)
+
+
+def test_a_block_that_left_the_chain_is_named() -> None:
+    assert status_of({}, SEEN_MINED) == Dropped(False, "0x" + "22" * 32)
+    waiting = status_of({"eth_getTransactionByHash": transaction()}, SEEN_MINED)
+    assert isinstance(waiting, Pending)
+    assert (waiting.reason, waiting.was_in) == (PendingReason.REORGED, "0x" + "22" * 32)
+
+
+@pytest.mark.parametrize("answers", [{}, {"eth_getTransactionByHash": transaction()}])
+def test_a_block_that_is_still_in_the_chain_was_not_left(answers: dict[str, Any]) -> None:
+    kept = {"eth_getBlockByNumber": lambda tag, full: header(990, "0x" + "22" * 32)}
+    status = status_of({**answers, **kept}, SEEN_MINED)
+    assert isinstance(status, Unknown)
+    assert status.code == "no_index"
+
+
+def test_a_sighting_from_a_brief_look_has_no_nonce_and_still_tells_of_its_block() -> None:
+    brief = Sighting("dev", TXID, NOW, NOW, "confirming", "0x" + "22" * 32, 990, ALICE)
+    assert status_of({}, brief) == Dropped(False, "0x" + "22" * 32)
+
+
+def searching(anvil: Anvil) -> Callable[[str, list[Any]], Any]:
+    """A proxy to ``anvil`` that answers neither by nonce nor from the pool."""
+
+    def answer(method: str, params: list[Any]) -> Any:
+        if method in ("eth_getTransactionBySenderAndNonce", "txpool_contentFrom"):
+            return RpcError(-32601, f"the method {method} does not exist/is not available")
+        return anvil.rpc(method, *params)
+
+    return answer
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 40), (70, 1), (40, 300)])
+def test_the_winner_is_searched_for_in_the_blocks(
+    anvil_with: Callable[..., Anvil], before: int, after: int
+) -> None:
+    anvil = anvil_with("--no-mining")
+    if before:
+        anvil.mine(before)
+    old = send(anvil, nonce=0, maxFeePerGas=5 * GWEI, maxPriorityFeePerGas=GWEI)
+    memory = seen(look(chain_over(anvil.url), old))
+    new = send(anvil, nonce=0, value=2, maxFeePerGas=10 * GWEI, maxPriorityFeePerGas=3 * GWEI)
+    anvil.mine(1)
+    if after:
+        anvil.mine(after)
+    with HostileNode(searching(anvil)) as node:
+        chain = chain_over(node.url, confirmations=5)
+        report = look(chain, old, memory)
+        assert report.status == Replaced(new, after + 1 >= 5, 0)
+        assert len(node.calls) < 150
+        several = chain.look_up([old, TXID], Detail.FULL, {old: memory})  # too dear for many
+        assert several[0].status == Replaced(None, after + 1 >= 5, 0)
+
+
+def test_a_search_without_the_old_states_names_nobody() -> None:
+    def count(sender: str, tag: str) -> Any:
+        if tag in ("latest", "pending"):
+            return "0x6"
+        if int(tag, 16) < HEAD - 128:
+            return RpcError(-32000, "missing trie node")
+        return "0x6"
+
+    assert status_of({"eth_getTransactionCount": count}, SEEN_WAITING) == Replaced(None, True, 5)
+
+
+# -- everything else -------------------------------------------------------------------------------------------------
+
+
+def test_a_contract_is_told_from_an_account(anvil: Anvil) -> None:
+    chain = chain_over(anvil.url)
+    account = chain.parse_address(ALICE)
+    assert account is not None
+    told = chain.describe_address(account)
+    assert told == AddressOnChain(False, f"eth_getCode @ {anvil.url.removeprefix('http://')}")
+    anvil.rpc("anvil_setCode", ALICE, "0x00")
+    assert chain.describe_address(account).contract is True
+    anvil.rpc("anvil_setCode", ALICE, "0xef0100" + "11" * 20)  # EIP-7702: still an account
+    assert chain.describe_address(account).contract is False
+
+
+def test_health_is_a_verdict_on_each_node(anvil: Anvil) -> None:
+    anvil.mine(7)
+    nodes = [HostileNode(node_of(one)) for one in (SYNCING, {"eth_getBlockByNumber": in_turn(header(5), None)})]
+    for node in nodes:
+        node.__enter__()
+    try:
+        urls = [anvil.url, *(node.url for node in nodes), "http://127.0.0.1:9"]
+        verdicts = chain_over(*urls, finality="finalized").health()
+    finally:
+        for node in nodes:
+            node.__exit__(None, None, None)
+    assert [verdict.ok for verdict in verdicts] == [True, False, False, False]
+    assert verdicts[0].height == 7
+    assert "syncing" in verdicts[1].message
+    assert "'finalized'" in verdicts[2].message
+    assert all(url.removeprefix("http://") in one.message for url, one in zip(urls, verdicts, strict=True))
+
+
+def test_an_esplora_endpoint_is_refused_for_an_evm_chain() -> None:
+    with pytest.raises(BadSettings, match="JSON-RPC"):
+        chain_over(endpoints=(Endpoint(url="http://127.0.0.1:9", kind="esplora"),))
+
+
+def test_more_ids_at_once_on_own_nodes() -> None:
+    own = Endpoint(url="http://127.0.0.1:9", own=True)
+    hosted = Endpoint(url="http://127.0.0.1:10")
+    assert chain_over(endpoints=(own,)).lookups_per_call > chain_over(endpoints=(own, hosted)).lookups_per_call
+    assert 2 * chain_over(endpoints=(hosted,)).lookups_per_call + 3 <= 100  # what Bor takes in a batch
+
+
+def test_polling_follows_the_chains_blocks() -> None:
+    assert [chain_over(block_time=time).poll_seconds for time in ("1ms", "2s", "10m")] == [0.2, 2.0, 15.0]
+
+
+def test_explain_names_every_fact_with_its_source(anvil: Anvil) -> None:
+    txid = mined(anvil)
+    source = anvil.url.removeprefix("http://")
+    report = look(chain_over(anvil.url), txid, detail=Detail.EXPLAIN)
+    facts = {fact.name: fact for fact in report.facts}
+    assert len(facts) == len(report.facts)
+    receipt = anvil.rpc("eth_getTransactionReceipt", txid)
+    assert facts["gas_used"].value == str(int(receipt["gasUsed"], 16))
+    assert facts["gas_used"].source == f"eth_getTransactionReceipt @ {source}"
+    assert facts["sender_nonce"].value == "1"
+    assert facts["canonical_block_hash"].value == receipt["blockHash"]
+    assert {"chain_id", "head", "nonce", "gas_limit", "effective_gas_price", "base_fee", "type", "value"} <= set(facts)
+    anvil.rpc("evm_setAutomine", False)
+    waiting = look(chain_over(anvil.url), send(anvil), detail=Detail.EXPLAIN)
+    assert {"sender_nonce", "sender_nonce_with_pool", "latest_base_fee", "nonce"} <= {f.name for f in waiting.facts}
+
+
+def test_explain_of_a_lost_transaction_names_what_is_remembered() -> None:
+    with HostileNode(node_of({})) as node:
+        report = look(chain_over(node.url), TXID, SEEN_MINED, Detail.EXPLAIN)
+    facts = {fact.name: (fact.value, fact.source) for fact in report.facts}
+    assert facts["was_in_block"] == ("0x" + "22" * 32, "memory")
+    assert facts["nonce"] == ("5", "memory")
+    assert "sender_nonce" in facts
+
+
+def test_a_chain_without_a_base_fee_tells_its_gas_price() -> None:
+    old = header(HEAD)
+    del old["baseFeePerGas"]
+    answers = {
+        "eth_getTransactionByHash": transaction(maxFeePerGas=None, maxPriorityFeePerGas=None),
+        "eth_getBlockByNumber": old,
+        "eth_feeHistory": RpcError(-32601, "method not found"),
+        "eth_gasPrice": hex(3 * GWEI),
+    }
+    status = status_of(answers, assets={"OKT": AssetSettings(decimals=18)})
+    assert isinstance(status, Pending)
+    assert (status.reason, str(status.feerate), str(status.market)) == (PendingReason.WAITING, "2 gwei", "3 gwei")

@@ -1,0 +1,87 @@
+"""`demo`: it shows every fate, checks what it shows, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from cryptosupport.outside.demo import _differences
+from cryptosupport.outside.scenes import Look
+from tests.conftest import Program
+
+FATES = {"confirmed", "confirming", "pending", "failed", "replaced", "dropped", "not_found"}
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines that name ``folder``."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if str(folder) in line]
+
+
+def scratch(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder, {"TMPDIR": str(folder)}
+
+
+def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, tmp_path: Path) -> None:
+    folder, environment = scratch(tmp_path)
+    done = run("demo", "-o", "jsonl", env=environment, timeout=240)
+    assert done.stderr == ""
+    assert [scene["title"] for scene in done.jsonl if scene["differences"]] == []
+    assert done.exit_code == 0
+    for chain in ("anvil", "regtest"):
+        told = {scene["state"] for scene in done.jsonl if scene["chain"] == chain}
+        assert told == (FATES if chain == "anvil" else FATES - {"failed", "dropped"})
+    assert not processes_of(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_scene_told_wrong_is_named() -> None:
+    look = Look("a deposit", "anvil", "0x00", 0, {"state": "confirmed", "transfers.0.amount": "1", "fee.asset": "ETH"})
+    record: dict[str, object] = {"state": "failed", "transfers": [], "fee": None}
+    assert list(_differences(look, 12, record)) == [
+        "exit code 12, expected 0",
+        "state is 'failed', expected 'confirmed'",
+        "transfers.0.amount is None, expected '1'",
+        "fee.asset is None, expected 'ETH'",
+    ]
+
+
+def test_without_its_nodes_it_says_how_to_get_them(run: Program, tmp_path: Path) -> None:
+    done = run("demo", env={"PATH": str(tmp_path)})
+    assert done.exit_code == 8
+    assert "anvil is not on PATH" in done.stderr
+    assert "tools/install-anvil.sh" in done.stderr
+    anvil = tmp_path / "anvil"
+    anvil.touch(0o755)
+    done = run("demo", "--json", env={"PATH": str(tmp_path)})
+    assert done.exit_code == 8
+    assert "tools/install-bitcoind.sh" in json.loads(done.stderr)["error"]["message"]
+
+
+def test_told_to_end_it_stops_its_nodes(command: list[str], tmp_path: Path) -> None:
+    folder, environment = scratch(tmp_path)
+    with subprocess.Popen(
+        [*command, "demo", "-o", "jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | environment,
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        demo.stdout.readline()
+        assert len(processes_of(folder)) >= 2
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(60) == 130
+        assert b"interrupted" in demo.stderr.read()
+    assert not processes_of(folder)
+    assert list(folder.iterdir()) == []

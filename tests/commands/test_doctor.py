@@ -1,0 +1,125 @@
+"""`doctor` against real nodes, and against ports where nobody answers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cryptosupport.outside.nodes import Anvil, Bitcoind
+from tests.conftest import Configs, Program, Run
+
+HOT = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+
+
+def verdicts(done: Run) -> dict[str, dict[str, Any]]:
+    return {record["name"]: record for record in done.json}
+
+
+def closed_port() -> int:
+    """A port of this machine where nobody answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_both_kinds_of_node_in_good_order_exit_0(
+    run: Program, configs: Configs, anvil: Anvil, bitcoind: Bitcoind
+) -> None:
+    anvil.mine()
+    configs({"ethereum": anvil, "bitcoin": bitcoind})
+    done = run("doctor", "--json")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    found = verdicts(done)
+    assert {record["schema"] for record in done.json} == {"cryptosupport.doctor/1"}
+    nodes = {name: record["verdict"] for name, record in found.items() if name.startswith("node ")}
+    assert nodes == {f"node bitcoin 127.0.0.1:{bitcoind.port}": "ok", f"node ethereum 127.0.0.1:{anvil.port}": "ok"}
+    assert found["memory"]["verdict"] == "ok"
+    assert found["chain ethereum"]["verdict"] == "warn"  # one operator
+    assert found["clock"]["verdict"] == "ok"
+    assert bitcoind.password not in done.stdout
+
+
+def test_a_clock_that_disagrees_with_the_chain_is_a_warning(
+    run: Program, configs: Configs, anvil_with: Callable[..., Anvil]
+) -> None:
+    ahead = anvil_with("--timestamp", str(int(time.time()) + 1000))
+    ahead.mine()
+    configs({"ethereum": ahead})
+    done = run("doctor", "--json")
+    assert done.exit_code == 0
+    clock = verdicts(done)["clock"]
+    assert clock["verdict"] == "warn"
+    assert "behind the newest block of ethereum" in clock["message"]
+
+
+def test_a_node_of_another_chain_fails(run: Program, configs: Configs, anvil: Anvil) -> None:
+    configs({"ethereum": anvil}, ethereum={"chain_id": 1})
+    done = run("doctor", "--json")
+    assert done.exit_code == 6
+    node = verdicts(done)[f"node ethereum 127.0.0.1:{anvil.port}"]
+    assert node["verdict"] == "fail"
+    assert "31337" in node["message"]
+
+
+def test_a_node_that_is_down_fails_with_6_and_the_table_has_a_line_for_it(run: Program, configs: Configs) -> None:
+    port = closed_port()
+    configs({"ethereum": f"http://127.0.0.1:{port}"})
+    done = run("doctor")
+    assert done.exit_code == 6
+    [line] = [line for line in done.stdout.splitlines() if f"node ethereum 127.0.0.1:{port}" in line]
+    assert line.startswith("fail")
+
+
+def test_wrong_settings_and_a_node_that_is_down_exit_8(run: Program, configs: Configs) -> None:
+    configs({"ethereum": f"http://127.0.0.1:{closed_port()}"}, desk="[desks]")
+    done = run("doctor", "--json")
+    assert done.exit_code == 8
+    assert "did you mean 'desk'" in verdicts(done)["desk.toml"]["message"]
+
+
+def test_a_missing_secret_is_named_and_a_set_one_is_not_shown(run: Program, configs: Configs) -> None:
+    end = {"url": "env:DOCTOR_NODE", "rpc_user": "u", "rpc_password": "env:DOCTOR_PASSWORD"}
+    configs({"ethereum": ""}, ethereum={"endpoints": [end]})
+    env = {"DOCTOR_NODE": f"http://127.0.0.1:{closed_port()}/v3/TOPSECRET"}
+    done = run("doctor", "--json", env=env)
+    assert done.exit_code == 8
+    found = verdicts(done)
+    assert found["secret env:DOCTOR_NODE"]["verdict"] == "ok"
+    assert found["secret env:DOCTOR_PASSWORD"]["verdict"] == "fail"
+    assert found["secret env:DOCTOR_PASSWORD"]["advice"].startswith("export DOCTOR_PASSWORD=")
+    assert "TOPSECRET" not in done.stdout + done.stderr
+
+
+def test_a_secret_that_is_no_url_is_told_without_showing_it(run: Program, configs: Configs) -> None:
+    configs({"ethereum": ""}, ethereum={"endpoints": ["env:DOCTOR_NODE"]})
+    done = run("doctor", "--json", env={"DOCTOR_NODE": "TOPSECRET"})
+    assert done.exit_code == 8
+    assert "use http:// or https://" in done.stdout
+    assert "TOPSECRET" not in done.stdout + done.stderr
+
+
+def test_a_wallet_is_compared_with_its_chain(run: Program, configs: Configs) -> None:
+    wallets = f'[hot]\nchain = "ethereum"\nrole = "hot"\naddress = "{HOT.replace("Fd6", "fD6")}"\nsigner = "env:KEY"'
+    configs({"ethereum": f"http://127.0.0.1:{closed_port()}"}, wallets=wallets)
+    done = run("doctor", "--json", env={"KEY": "x"})
+    assert done.exit_code == 8
+    wallet = verdicts(done)["wallet hot"]
+    assert wallet["verdict"] == "fail"
+    assert wallet["message"].startswith("address: ")
+
+
+def test_a_chain_that_is_not_configured_exits_8(run: Program, configs: Configs) -> None:
+    configs({"ethereum": f"http://127.0.0.1:{closed_port()}"})
+    done = run("doctor", "--chain", "bitcoin")
+    assert (done.exit_code, done.stdout) == (8, "")
+    assert "no chain 'bitcoin'" in done.stderr
+
+
+def test_csv_has_a_head_and_a_line_for_each_verdict(run: Program, configs: Configs) -> None:
+    configs({"ethereum": f"http://127.0.0.1:{closed_port()}"})
+    lines = run("doctor", "-o", "csv").stdout.splitlines()
+    assert lines[0] == "verdict,name,message,advice"
+    assert lines[1].startswith("ok,python,Python 3.")

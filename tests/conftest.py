@@ -1,0 +1,173 @@
+"""Real nodes, settings folders that name them, and the program run as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from cryptosupport.outside.nodes import Anvil, Bitcoind, Node, start_anvil, start_bitcoind
+
+ROOT = Path(__file__).parents[1]
+os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture
+def anvil_with() -> Iterator[Callable[..., Anvil]]:
+    """Start an anvil with options: ``anvil_with("--no-mining")``."""
+    with ExitStack() as nodes:
+        yield lambda *options: nodes.enter_context(start_anvil(*options))
+
+
+@pytest.fixture
+def anvil(anvil_with: Callable[..., Anvil]) -> Anvil:
+    """A fresh EVM chain that mines each transaction at once."""
+    return anvil_with()
+
+
+@pytest.fixture(scope="session")
+def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a stopped bitcoind with the wallet "miner" and 101 blocks, to be copied, not used."""
+    folder = tmp_path_factory.mktemp("mined")
+    with start_bitcoind(folder=folder) as node:
+        node.rpc("createwallet", "miner", False, False, "", False, True, True)
+        node.mine(101, node.rpc("getnewaddress", wallet="miner"))
+        node.rpc("getbalance", wallet="miner")
+    return folder
+
+
+@pytest.fixture
+def bitcoind_with(mined: Path, tmp_path: Path) -> Iterator[Callable[..., Bitcoind]]:
+    """Start a bitcoind with options; its wallet "miner" holds one spendable coin of 50 BTC at height 101."""
+    with ExitStack() as nodes:
+
+        def start(*options: str) -> Bitcoind:
+            folder = tmp_path / f"bitcoind-{len(list(tmp_path.glob('bitcoind-*')))}"
+            # cp keeps the holes that the node reserves in its files, which shutil would write out.
+            subprocess.run(["cp", "-r", "--sparse=always", mined, folder], check=True)
+            nodes.callback(shutil.rmtree, folder, ignore_errors=True)
+            return nodes.enter_context(start_bitcoind(*options, folder=folder))
+
+        yield start
+
+
+@pytest.fixture
+def bitcoind(bitcoind_with: Callable[..., Bitcoind]) -> Bitcoind:
+    """A fresh Bitcoin chain of 101 blocks with the wallet "miner" loaded."""
+    return bitcoind_with()
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+
+class Configs(Protocol):
+    """Write a settings folder: ``configs({"bitcoin": node}, bitcoin={"confirmations": 1}, desk="[desk]...")``."""
+
+    def __call__(self, nodes: dict[str, Node | str], **sections: dict[str, Any] | str) -> Path:
+        """Return the folder. A string in ``nodes`` is the URL of an EVM node; a string section a whole file."""
+
+
+def chain_toml(node: Node | str, settings: dict[str, Any]) -> str:
+    """chains/NAME.toml for ``node``: three confirmations, own endpoint; ``settings`` are added or replace."""
+    if isinstance(node, Bitcoind):
+        endpoint = {"url": node.url, "own": True, "rpc_user": node.user, "rpc_password": node.password}
+        table: dict[str, Any] = {"family": "bitcoin", "network": "regtest", "assets": {"BTC": {"decimals": 8}}}
+    else:
+        endpoint = {"url": node if isinstance(node, str) else node.url, "own": True}
+        table = {"family": "evm", "chain_id": 31337, "assets": {"ETH": {"decimals": 18}}}
+    table |= {"endpoints": [endpoint], "block_time": "1s"}
+    if "finality" not in settings:
+        table["confirmations"] = 3
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in (table | settings).items())
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Configs:
+    """Write the settings folder that `run` uses, with a file for each chain."""
+
+    def write(nodes: dict[str, Node | str], **sections: dict[str, Any] | str) -> Path:
+        folder = tmp_path / "configs"
+        (folder / "chains").mkdir(parents=True, exist_ok=True)
+        for name, node in nodes.items():
+            settings = sections.pop(name, {})
+            assert isinstance(settings, dict)
+            (folder / "chains" / f"{name}.toml").write_text(chain_toml(node, settings), encoding="utf-8")
+        for name, text in sections.items():
+            assert isinstance(text, str), f"{name} is no chain of nodes"
+            (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+        return folder
+
+    return write
+
+
+# -- the program -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the program left behind."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.stdout)
+
+    @property
+    def jsonl(self) -> list[Any]:
+        """Standard output as one JSON value a line."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+class Program(Protocol):
+    """Run `cryptosupport ARGUMENTS` to its end."""
+
+    def __call__(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None, timeout: float = 60) -> Run:
+        """Return exit code and output; standard input is no terminal."""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """The start of a command line: the interpreter, the program, the settings folder and the data of this test."""
+    (tmp_path / "configs").mkdir(exist_ok=True)
+    folders = ["--configs", str(tmp_path / "configs"), "--data", str(tmp_path / "data")]
+    return [sys.executable, "-W", "error", "-m", "cryptosupport", *folders]
+
+
+@pytest.fixture
+def run(command: list[str]) -> Program:
+    """Run the program in a process of its own, with the folder that `configs` wrote."""
+
+    def start(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, timeout: float = 60) -> Run:
+        done = subprocess.run(
+            [*command, *arguments],
+            input=stdin,
+            env=os.environ | (env or {}),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    return start
