@@ -107,7 +107,9 @@ class Context:
                 self._chain_settings[each] = load_chain(self.folder, each)
         enabled = [self._chain_settings[each] for each in names if name or self._chain_settings[each].enabled]
         if not enabled:
-            raise BadSettings(f"no chain is enabled in {self.folder / 'chains'}: `cryptosupport init` writes the presets")
+            raise BadSettings(
+                f"no chain is enabled in {self.folder / 'chains'}: `cryptosupport init` writes the presets"
+            )
         return enabled
 
     def chains(self, name: str | None = None, own_only: bool = False) -> list[Chain]:
@@ -189,7 +191,9 @@ class Context:
         return self._memory
 
     def secret(self, text: str) -> str:
-        """The text itself, or what "env:NAME" or "keyring:NAME" stands for. Raises `BadSettings` when that is not set."""
+        """The text itself, or what "env:NAME" or "keyring:NAME" stands for. Raises `BadSettings` when that is not
+        set.
+        """
         scheme, _, name = text.partition(":")
         if scheme == "env":
             value = os.environ.get(name)
@@ -207,7 +211,9 @@ class Context:
         try:
             value = keyring.get_password("cryptosupport", name)
         except KeyringError as error:
-            raise BadSettings(f"the settings refer to keyring:{name}, and the keyring cannot be read: {error}") from error
+            raise BadSettings(
+                f"the settings refer to keyring:{name}, and the keyring cannot be read: {error}"
+            ) from error
         if value is None:
             raise BadSettings(
                 f"the settings refer to keyring:{name}, which is not set: run `keyring set cryptosupport {name}`"
@@ -238,4 +244,3 @@ class Context:
         """Let go of what was opened."""
         if self._memory is not None:
             self._memory.close()
-

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from Crypto.Hash import keccak
+from eth_utils.address import to_checksum_address
 
 from cryptosupport.domain.errors import BadSettings
 from cryptosupport.settings import (
@@ -268,13 +268,6 @@ def test_a_named_folder_that_is_not_there_is_an_error_and_not_passed_over(tmp_pa
 # -- the presets -----------------------------------------------------------------------------------------------------
 
 
-def checksummed(address: str) -> str:
-    """The EIP-55 spelling of an address, made here so that nothing of ours is trusted."""
-    digits = address.lower().removeprefix("0x")
-    digest = keccak.new(digest_bits=256, data=digits.encode()).hexdigest()
-    return "0x" + "".join(c.upper() if int(digest[i], 16) >= 8 else c for i, c in enumerate(digits))
-
-
 def test_the_presets_are_these() -> None:
     assert tuple(chain_names(PRESETS)) == PRESET_NAMES
 
@@ -309,7 +302,7 @@ def test_every_token_of_the_presets_is_confirmed_from_outside_and_correctly_spel
         settings = load_chain(PRESETS, name)
         for symbol, asset in settings.assets.items():
             if asset.contract is not None:
-                assert asset.contract == checksummed(asset.contract), f"{name} {symbol}"
+                assert asset.contract == to_checksum_address(asset.contract), f"{name} {symbol}"
                 assert confirmed[settings.chain_id, asset.contract] == asset.decimals, f"{name} {symbol}"
                 seen.add((settings.chain_id, asset.contract))
     assert seen == set(confirmed)

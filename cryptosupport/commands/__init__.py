@@ -6,7 +6,6 @@ Errors become exit codes here and nowhere else.
 from __future__ import annotations
 
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,7 +18,7 @@ from cryptosupport.commands import params
 from cryptosupport.context import Context
 from cryptosupport.domain.errors import SupportError
 
-_NOT_COMMANDS = {"params", "output"}
+_NOT_COMMANDS = {"__init__", "params", "output"}
 
 
 class _Root(params.Group):
@@ -27,7 +26,8 @@ class _Root(params.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the command modules."""
-        return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NOT_COMMANDS)
+        modules = {name.removesuffix(".py") for name in os.listdir(__path__[0]) if name.endswith(".py")}
+        return sorted(modules - _NOT_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of that name, if there is one."""
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         # The reader has gone (`| head`): nothing more can be said, and the interpreter must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
-    except Exception as error:  # noqa: BLE001 - the one place that catches: no traceback reaches a user
+    except Exception as error:  # the one place that catches: no traceback reaches a user
         return _fail(arguments, 1, "unexpected", _unexpected(error))
     finally:
         context.close()

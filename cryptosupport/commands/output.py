@@ -33,8 +33,8 @@ def show(
 ) -> None:
     """Print records as they come.
 
-    ``columns`` are the table's, by dotted key (`fee.amount`); ``fields`` the CSV's (default: columns). ``single`` prints one object
-    for json, and for a table the text of ``detail``.
+    ``columns`` are the table's, by dotted key (`fee.amount`); ``fields`` the CSV's (default: columns). ``single``
+    prints one object for json, and for a table the text of ``detail``.
     """
     match output:
         case "json" if single:
@@ -100,7 +100,9 @@ def _tables(records: Iterable[Record], columns: Sequence[str]) -> None:
     from tabulate import tabulate
 
     rows = iter(records)
-    heads = [column.rsplit(".", 1)[-1] if column.endswith("message") else column.replace(".", " ") for column in columns]
+    heads = [
+        column.rsplit(".", 1)[-1] if column.endswith("message") else column.replace(".", " ") for column in columns
+    ]
     while piece := list(itertools.islice(rows, TABLE_ROWS)):
         cells = [[printable(_text(look(record, column))) for column in columns] for record in piece]
         click.echo(tabulate(cells, headers=heads, disable_numparse=True))

@@ -78,7 +78,9 @@ def output(function: F) -> F:
         if value:
             ctx.params["output"] = "json"
 
-    function = click.option("--json", is_flag=True, expose_value=False, callback=choose, help="Same as -o json.")(function)
+    function = click.option("--json", is_flag=True, expose_value=False, callback=choose, help="Same as -o json.")(
+        function
+    )
     return click.option(
         "-o", "--output", type=click.Choice(FORMATS), default="table", is_eager=True, help="Format of the result."
     )(function)
@@ -112,7 +114,8 @@ class Duration(click.ParamType[float]):
 class Lines:
     """The subjects of a command: its arguments, or the lines of a file or pipe that may not end.
 
-    ``single`` is true when exactly one was named as an argument. ``position`` counts the bytes read; ``size`` is the file's,
+    ``single`` is true when exactly one was named as an argument. ``position`` counts the bytes read; ``size`` is the
+    file's,
     None where it has none. Of a line longer than any id only the start is kept.
     """
 

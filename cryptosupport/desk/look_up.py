@@ -62,7 +62,9 @@ def tell(
     wait: Wait | None = None,
     ready: Callable[[], bool] = lambda: True,
 ) -> Iterator[TxReport | BadLine]:
-    """Say what happened to each of ``texts``; a bad one is a `BadLine`, or when it is the only one raises `NotATxid`."""
+    """Say what happened to each of ``texts``; a bad one is a `BadLine`, or when it is the only one raises
+    `NotATxid`.
+    """
     if single:
         (text,) = texts
         if wait is None:
@@ -94,7 +96,8 @@ def look_up_all(
 ) -> Iterator[TxReport | BadLine]:
     """Say what happened to each line's transaction, in the order of the lines, in memory that does not grow with them.
 
-    Lines are taken in windows; a repeat within a window is looked up once, and while one window is being told the next is asked.
+    Lines are taken in windows; a repeat within a window is looked up once, and while one window is being told the
+    next is asked.
     ``ready`` says whether another line can be had at once: what is known is told before a line is waited for.
     """
     numbered = enumerate(lines, 1)
@@ -325,7 +328,11 @@ class _Threads:
             self._pool.shutdown(cancel_futures=True)
 
     def submit(
-        self, ask: Callable[[Chain, Sequence[str], Question], list[TxReport]], chain: Chain, txids: Sequence[str], q: Question
+        self,
+        ask: Callable[[Chain, Sequence[str], Question], list[TxReport]],
+        chain: Chain,
+        txids: Sequence[str],
+        q: Question,
     ) -> Future[list[TxReport]]:
         """Ask in another thread."""
         if self._pool is None:

@@ -19,7 +19,7 @@ _HEX = re.compile(r"(?:0x)?[0-9a-f]+", re.ASCII)
 _BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]+", re.ASCII)
 _CUT = re.compile(r"…|\.\.+|\*\*+")
 # Spaces, quotes and brackets around an id; zero-width and direction characters anywhere in it.
-_AROUND = " \t\r\n\v\f\u00a0\u3000\"'`<>()[]{},;。，"
+_AROUND = " \t\r\n\v\f\u00a0\u3000\"'`<>()[]{},;\u3002\uff0c"
 _INVISIBLE = dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0x00AD])
 
 
@@ -34,7 +34,9 @@ class Explorer:
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """A transaction id as somebody gave it: lower case hex, with 0x where it was there. ``chain`` comes from a link's host."""
+    """A transaction id as somebody gave it: lower case hex, with 0x where it was there. ``chain`` comes from a
+    link's host.
+    """
 
     text: str
     chain: str | None = None
@@ -123,7 +125,9 @@ def _explain(text: str, lowered: str) -> str:
         return f"{text} is a block height or an index, not a transaction id"
     if _HEX.fullmatch(lowered):
         digits = len(lowered.removeprefix("0x"))
-        return f"{shortened(text)} has {digits} hex digits and a transaction id has 64: it was cut or has extra characters"
+        return (
+            f"{shortened(text)} has {digits} hex digits and a transaction id has 64: it was cut or has extra characters"
+        )
     return f"{shortened(text)} is not a transaction id: one has 64 hex digits, after 0x on EVM chains"
 
 

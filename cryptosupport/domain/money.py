@@ -44,7 +44,8 @@ def format_base_units(base_units: int, decimals: int) -> str:
 class Asset:
     """A coin or token of one chain.
 
-    ``symbol`` is what people call it; ``contract`` is None for the chain's own coin. ``decimals`` is None for a token that
+    ``symbol`` is what people call it; ``contract`` is None for the chain's own coin. ``decimals`` is None for a
+    token that
     the settings do not know: its symbol is then its contract, and its amounts have no decimal text.
     """
 

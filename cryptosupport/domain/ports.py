@@ -27,7 +27,8 @@ class Clock(Protocol):
 class NodeHealth:
     """A verdict on one endpoint: ``ok`` and one sentence, with the height it sees where it answered.
 
-    ``time`` is that of the block at this height (seconds since 1970), None where it was not told; `doctor` sets its clock by it.
+    ``time`` is that of the block at this height (seconds since 1970), None where it was not told; `doctor` sets its
+    clock by it.
     """
 
     chain: str
@@ -66,7 +67,8 @@ class Chain(Protocol):
     def look_up(self, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting]) -> list[TxReport]:
         """Say what happened to each of ``txids``, in their order.
 
-        ``memory`` holds earlier sightings by txid. Raises `NodesFailed` when no node can be asked; what goes wrong with single
+        ``memory`` holds earlier sightings by txid. Raises `NodesFailed` when no node can be asked; what goes wrong
+        with single
         ids is an `Unknown` report.
         """
 

@@ -54,7 +54,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Money that a transaction moved. ``vout`` and ``change`` are Bitcoin's; ``change`` is None where nobody can tell."""
+    """Money that a transaction moved. ``vout`` and ``change`` are Bitcoin's; ``change`` is None where nobody can
+    tell.
+    """
 
     amount: Amount
     sender: str | None
@@ -98,7 +100,8 @@ class NotFound:
 class Pending:
     """Known to a node, in no block.
 
-    ``feerate`` is what it pays (on Bitcoin with its unconfirmed ancestors), ``market`` what the next blocks ask, ``mempool_min``
+    ``feerate`` is what it pays (on Bitcoin with its unconfirmed ancestors), ``market`` what the next blocks ask,
+    ``mempool_min``
     what the node's mempool keeps. ``nonce`` and ``missing_nonce`` (the lowest one that has to come first) are EVM's.
     """
 
@@ -126,7 +129,9 @@ class Confirming:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """In a block, and final by the chain's rule. ``spendable_at`` is the height at which a young coinbase can be spent."""
+    """In a block, and final by the chain's rule. ``spendable_at`` is the height at which a young coinbase can be
+    spent.
+    """
 
     block: Block
     confirmations: int
@@ -191,8 +196,8 @@ class Fact:
 class Sighting:
     """What is remembered of a transaction, so that a later look can say replaced, dropped or reorged.
 
-    ``inputs`` are Bitcoin outpoints ("txid:vout"); ``sender`` and ``nonce`` are EVM's. ``block_hash`` and ``height`` are of the
-    block that held it when last seen in one.
+    ``inputs`` are Bitcoin outpoints ("txid:vout"); ``sender`` and ``nonce`` are EVM's. ``block_hash`` and ``height``
+    are of the block that held it when last seen in one.
     """
 
     chain: str
@@ -211,8 +216,10 @@ class Sighting:
 class TxReport:
     """What one look-up found out about one transaction.
 
-    ``chain`` is None when it was found on none. ``source`` names the node that answered. ``remember`` is what should be kept (its
-    ``first_seen`` and ``last_seen`` are ``as_of``). ``created`` is the contract that it deployed; ``coinbase`` tells a block reward.
+    ``chain`` is None when it was found on none. ``source`` names the node that answered. ``remember`` is what should
+    be kept (its
+    ``first_seen`` and ``last_seen`` are ``as_of``). ``created`` is the contract that it deployed; ``coinbase`` tells
+    a block reward.
     ``also_on`` names other chains that hold the same id.
     """
 

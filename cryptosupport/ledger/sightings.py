@@ -1,6 +1,7 @@
 """What earlier look-ups saw, in a small SQLite file of its own, so that `tx status` needs no ledger.
 
-One statement carries a whole chunk as JSON: SQLite then works outside the interpreter's lock while other threads decode answers.
+One statement carries a whole chunk as JSON: SQLite then works outside the interpreter's lock while other threads
+decode answers.
 """
 
 from __future__ import annotations

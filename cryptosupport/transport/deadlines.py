@@ -30,6 +30,7 @@ class DeadlineBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
+        """Connect before the point in time ``timeout``."""
         left = _left(timeout, self._now, httpcore2.ConnectTimeout)
         return DeadlineStream(self._sockets.connect_tcp(host, port, left, local_address, socket_options), self._now)
 
@@ -42,21 +43,26 @@ class DeadlineStream(httpcore2.NetworkStream):
         self._now = now
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has come by then, at most ``max_bytes``."""
         return self._stream.read(max_bytes, _left(timeout, self._now, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of ``buffer`` by then."""
         self._stream.write(buffer, _left(timeout, self._now, httpcore2.WriteTimeout))
 
     def close(self) -> None:
+        """Close the connection."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
+        """Agree on keys before the point in time ``timeout``."""
         left = _left(timeout, self._now, httpcore2.ConnectTimeout)
         return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._now)
 
     def get_extra_info(self, info: str) -> Any:
+        """What the engine asks about the socket."""
         return self._stream.get_extra_info(info)
 
 

@@ -101,9 +101,22 @@ class Purse:
         self.node = node
         addresses = [node.rpc("getnewaddress", "", "bech32", wallet="miner") for _ in range(coins)]
         funding = node.rpc("sendmany", "", dict.fromkeys(addresses, str(COIN)), wallet="miner")
+        self.coins: list[Coin] = []
+        self.add(funding)
         node.mine(1)
-        outputs = node.rpc("getrawtransaction", funding, 1)["vout"]
-        self.coins: list[Coin] = [(funding, out["n"]) for out in outputs if out["value"] == COIN]
+
+    @classmethod
+    def of(cls, node: Bitcoind, funding: str) -> Purse:
+        """The coins of 0.01 BTC that ``funding``, still in the mempool, pays the wallet."""
+        purse = cls.__new__(cls)
+        purse.node, purse.coins = node, []
+        purse.add(funding)
+        return purse
+
+    def add(self, funding: str) -> None:
+        """Take in the coins of 0.01 BTC that ``funding`` made."""
+        outputs = self.node.rpc("getrawtransaction", funding, 1)["vout"]
+        self.coins += [(funding, out["n"]) for out in outputs if out["value"] == COIN]
 
     def coin(self) -> Coin:
         """A coin that nothing else uses."""
@@ -118,7 +131,10 @@ class Purse:
         worth: Decimal = COIN,
         sequence: int | None = None,
     ) -> str:
-        """A signed transaction in hex: ``coins`` of ``worth`` each to one address less ``fee`` satoshis, or to ``to``."""
+        """A signed transaction in hex.
+
+        ``coins`` of ``worth`` each to one address less ``fee`` satoshis, or to ``to``.
+        """
         spent = list(coins)
         if isinstance(to, str):
             to = {to: len(spent) * worth - Decimal(fee) / 10**8}

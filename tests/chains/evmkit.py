@@ -15,7 +15,7 @@ from cryptosupport.domain.transactions import Detail, Sighting, TxReport
 from cryptosupport.outside.nodes import Anvil
 from cryptosupport.settings import AssetSettings, ChainSettings, Endpoint
 from cryptosupport.transport import open_nodes
-from tests.hostile import RpcError
+from tests.hostile import HostileNode, RpcError
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 ETH = Asset("ETH", 18)
@@ -77,7 +77,7 @@ def vector(name: str) -> Any:
 
 
 def send(anvil: Anvil, sender: int = 0, to: str | None = "", **fields: Any) -> str:
-    """Send a transaction from one of the node's accounts and return its id. Numbers become hex; ``to`` is account 9 if left out."""
+    """Send a transaction from one of the node's accounts, by default to account 9, and return its id."""
     accounts = anvil.rpc("eth_accounts")
     transaction: dict[str, Any] = {"from": accounts[sender], "value": 1, "gas": 100_000, **fields}
     if to is not None:
@@ -192,7 +192,7 @@ Answers = Mapping[str, Any]
 
 
 def node_of(answers: Answers) -> Callable[[str, Sequence[Any]], Any]:
-    """The methods of a synced node at block `HEAD`; ``answers`` replaces single ones, by value or by function of the params."""
+    """A synced node at block `HEAD`; ``answers`` replaces single methods, by value or by function of the params."""
     standard: dict[str, Any] = {
         "eth_chainId": "0x7a69",
         "eth_blockNumber": hex(HEAD),
@@ -213,5 +213,30 @@ def node_of(answers: Answers) -> Callable[[str, Sequence[Any]], Any]:
             return RpcError(-32601, f"the method {method} does not exist/is not available")
         found = methods[method]
         return found(*params) if callable(found) else found
+
+    return answer
+
+
+OTHER = "0x" + "cd" * 32
+MINED = {"blockHash": HASH, "blockNumber": hex(800)}
+FOUND = {"eth_getTransactionByHash": transaction(**MINED), "eth_getTransactionReceipt": receipt()}
+SEEN_WAITING = Sighting("dev", TXID, NOW - 60, NOW - 60, "pending", sender=ALICE, nonce=5)
+SEEN_MINED = Sighting("dev", TXID, NOW - 60, NOW - 60, "confirming", "0x" + "22" * 32, 990, ALICE, 5)
+
+
+def status_of(answers: dict[str, Any], memory: Sighting | None = None, **settings: Any) -> Any:
+    """What is said of TXID by a chain of one node with ``answers``."""
+    detail = settings.pop("detail", Detail.FULL)
+    with HostileNode(node_of(answers)) as node:
+        return look(chain_over(node.url, finality="finalized", **settings), TXID, memory, detail).status
+
+
+def in_turn(*values: Any) -> Callable[..., Any]:
+    """The values one by one; the last one from then on."""
+    left = list(values)
+
+    def answer(*params: Any) -> Any:
+        value = left.pop(0) if len(left) > 1 else left[0]
+        return value(*params) if callable(value) else value
 
     return answer

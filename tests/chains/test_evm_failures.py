@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cryptosupport.chains.evm.codec import keccak256
+from cryptosupport.chains.evm.failures import REPLAY, TRACING
 from cryptosupport.chains.evm.revert import CUSTOM_ERRORS, PANICS, read_data, read_replay, read_trace
 from cryptosupport.chains.evm.text import plain
 from cryptosupport.chains.evm.wire import Trace
@@ -29,7 +30,7 @@ from tests.chains.evmkit import (
     transaction,
     words,
 )
-from tests.hostile import HostileNode, RpcError
+from tests.hostile import Exchange, HostileNode, Reply, RpcError, honest, hung_up
 
 
 def selector(signature: str) -> str:
@@ -185,11 +186,32 @@ def test_a_replay_that_succeeds_proves_nothing() -> None:
     assert told_by(eth_call="0x") == Failure(FailureCode.UNKNOWN, None)
 
 
-def test_a_node_that_dies_while_tracing_costs_the_reason_only() -> None:
-    def trace(*_: object) -> object:
-        return RpcError(-32000, "execution timeout")
+def test_a_trace_that_times_out_is_made_up_for_by_a_replay() -> None:
+    slow = RpcError(-32000, "execution timeout")
+    assert told_by(debug_traceTransaction=slow, eth_call=RpcError(3, "execution reverted", DATA)).message == "paused"
 
-    assert told_by(debug_traceTransaction=trace, eth_call=RpcError(3, "execution reverted", DATA)).message == "paused"
+
+def failing_node() -> HostileNode:
+    block = {"blockHash": "0x" + "11" * 32, "blockNumber": hex(800)}
+    answers = {"eth_getTransactionByHash": transaction(**block), "eth_getTransactionReceipt": receipt(status="0x0")}
+    return HostileNode(node_of(answers))
+
+
+def test_a_node_that_hangs_up_while_tracing_costs_the_reason_alone() -> None:
+    def hang_up(exchange: Exchange) -> Reply:
+        return hung_up if exchange.request.calls[0][0] in (TRACING, REPLAY) else honest(exchange)
+
+    with failing_node() as node:
+        node.always(hang_up)
+        assert failure_of(node.url, TXID) == Failure(FailureCode.OUT_OF_GAS, None)
+
+
+def test_a_method_that_the_node_lacks_is_asked_for_once() -> None:
+    with failing_node() as node:
+        chain = chain_over(node.url)
+        for _ in range(3):
+            assert look(chain, TXID).state == "failed"
+        assert [method for method, _ in node.calls].count(TRACING) == 1
 
 
 # -- what contracts write --------------------------------------------------------------------------------------------

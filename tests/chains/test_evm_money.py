@@ -129,7 +129,12 @@ MOVES = vector("synthetic_evm_transfers")["cases"]
 def test_money_of_other_chains_is_counted_once(case: dict[str, Any]) -> None:
     tx, receipt = read(case)
     moved = [
-        {"asset": one.amount.asset.symbol, "amount": str(one.amount.base_units), "from": one.sender, "to": one.recipient}
+        {
+            "asset": one.amount.asset.symbol,
+            "amount": str(one.amount.base_units),
+            "from": one.sender,
+            "to": one.recipient,
+        }
         for one in ledger(case).transfers(tx, receipt)
     ]
     assert moved == case["transfers"]

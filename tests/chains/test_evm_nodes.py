@@ -1,8 +1,7 @@
-"""EVM nodes that lag, lack methods, contradict themselves or lie, served over real HTTP: nothing is concluded too early."""
+"""EVM nodes that lag, lack methods, contradict themselves or lie, over real HTTP: nothing is concluded too early."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,53 +26,35 @@ from cryptosupport.settings import AssetSettings, Endpoint
 from tests.chains.evmkit import (
     ALICE,
     FINALIZED,
+    FOUND,
     GWEI,
     HASH,
     HEAD,
+    MINED,
     NOW,
+    OTHER,
+    SEEN_MINED,
+    SEEN_WAITING,
     TXID,
     chain_over,
     header,
+    in_turn,
     look,
     mined,
     node_of,
     receipt,
-    seen,
     send,
+    status_of,
     transaction,
+    vector,
 )
 from tests.hostile import HostileNode, RpcError
-
-OTHER = "0x" + "cd" * 32
-MINED = {"blockHash": HASH, "blockNumber": hex(800)}
-FOUND = {"eth_getTransactionByHash": transaction(**MINED), "eth_getTransactionReceipt": receipt()}
-SEEN_WAITING = Sighting("dev", TXID, NOW - 60, NOW - 60, "pending", sender=ALICE, nonce=5)
-SEEN_MINED = Sighting("dev", TXID, NOW - 60, NOW - 60, "confirming", "0x" + "22" * 32, 990, ALICE, 5)
-
-
-def status_of(answers: dict[str, Any], memory: Sighting | None = None, **settings: Any) -> Any:
-    """What is said of TXID by a chain of one node with ``answers``."""
-    detail = settings.pop("detail", Detail.FULL)
-    with HostileNode(node_of(answers)) as node:
-        return look(chain_over(node.url, finality="finalized", **settings), TXID, memory, detail).status
-
-
-def in_turn(*values: Any) -> Callable[..., Any]:
-    """The values one by one; the last one from then on."""
-    left = list(values)
-
-    def answer(*params: Any) -> Any:
-        value = left.pop(0) if len(left) > 1 else left[0]
-        return value(*params) if callable(value) else value
-
-    return answer
-
 
 # -- what is final ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("height", "kind"), [(FINALIZED, Confirmed), (FINALIZED + 1, Confirming), (HEAD, Confirming)])
-def test_a_block_is_final_up_to_and_with_the_finalized_one(height: int, kind: type) -> None:
+def test_a_block_is_final_up_to_and_with_the_finalized_one(height: int, kind: type[Confirmed | Confirming]) -> None:
     block = {"blockHash": HASH, "blockNumber": hex(height)}
     answers = {
         "eth_getTransactionByHash": transaction(**block),
@@ -108,26 +89,20 @@ def test_a_block_that_arrives_between_two_questions_counts_one_confirmation() ->
 # -- receipts and transactions that do not fit -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("detail", [Detail.FULL, Detail.BRIEF])
-def test_a_receipt_without_a_block_is_no_confirmation(detail: Detail) -> None:
-    waiting = {
-        "eth_getTransactionByHash": transaction(),
-        "eth_getTransactionReceipt": receipt(blockHash=None, blockNumber=None),
-    }
-    assert isinstance(status_of(waiting, detail=detail), Pending)
+RECEIPTS = vector("synthetic_evm_receipts")["cases"]
 
 
-@pytest.mark.parametrize("status", [{"status": None, "root": "0x" + "33" * 32}, {"root": "0x" + "33" * 32}, {"status": None}])
-def test_a_receipt_from_before_byzantium_tells_no_outcome(status: dict[str, object]) -> None:
-    old = receipt()
-    del old["status"]
-    answers = {**FOUND, "eth_getTransactionReceipt": {**old, **status}}
+@pytest.mark.parametrize("case", RECEIPTS, ids=[case["name"] for case in RECEIPTS])
+def test_unusual_receipts_are_read_for_what_they_say(case: dict[str, Any]) -> None:
+    answers = {"eth_getTransactionByHash": case["transaction"], "eth_getTransactionReceipt": case["receipt"]}
     with HostileNode(node_of(answers)) as node:
         for detail in Detail:
             report = look(chain_over(node.url, finality="finalized"), TXID, detail=detail)
-            assert isinstance(report.status, Confirmed)
-            assert report.outcome_known is False
-            assert report.transfers == ()
+            assert report.state == case["state"]
+            assert report.outcome_known is case["outcome_known"]
+            if detail is not Detail.BRIEF:
+                assert (None if report.fee is None else str(report.fee.base_units)) == case["fee"]
+                assert len(report.transfers) == case["transfers"]
 
 
 def test_a_transaction_mined_between_two_questions_counts_as_mined() -> None:
@@ -221,7 +196,7 @@ def test_a_node_without_new_blocks_does_not_say_not_found() -> None:
 def test_a_node_of_another_chain_is_refused() -> None:
     with HostileNode(node_of({**FOUND, "eth_chainId": "0x5"})) as node:
         chain = chain_over(node.url)
-        with pytest.raises(NodesFailed, match="chain 5.*chain_id = 31337") as caught:
+        with pytest.raises(NodesFailed, match=r"chain 5.*chain_id = 31337") as caught:
             chain.look_up([TXID], Detail.FULL, {})
         assert [failure.reason for failure in caught.value.failures] == ["wrong_chain"]
         with pytest.raises(NodesFailed, match="chain 5"):
@@ -293,146 +268,6 @@ def test_a_named_winner_counts_though_another_node_is_down() -> None:
     assert statuses_over(unnamed, used, memory=SEEN_WAITING) == Replaced(OTHER, True, 5)
 
 
-# -- replaced, dropped, or only out of reach -------------------------------------------------------------------------
-
-
-def counts(latest: int, pending: int | None = None, final: int = 0) -> Callable[[str, str], str]:
-    """eth_getTransactionCount of a sender whose next nonces these are."""
-
-    def answer(sender: str, tag: str) -> str:
-        assert sender.lower() == ALICE
-        by_tag = {"latest": latest, "pending": latest if pending is None else pending}
-        return hex(by_tag.get(tag, final))
-
-    return answer
-
-
-def test_a_nonce_that_is_used_and_a_winner_nobody_names() -> None:
-    assert status_of({"eth_getTransactionCount": counts(6)}, SEEN_WAITING) == Replaced(None, False, 5)
-    assert status_of({"eth_getTransactionCount": counts(6, final=5)}, SEEN_WAITING) == Replaced(None, False, 5)
-    assert status_of({"eth_getTransactionCount": counts(6, final=6)}, SEEN_WAITING) == Replaced(None, True, 5)
-
-
-def test_a_nonce_that_the_transaction_itself_has_just_used_is_no_replacement() -> None:
-    mined_meanwhile = {
-        "eth_getTransactionByHash": in_turn(None, transaction(**MINED)),
-        "eth_getTransactionReceipt": in_turn(None, receipt()),
-        "eth_getTransactionCount": counts(6),
-    }
-    assert isinstance(status_of(mined_meanwhile, SEEN_WAITING), Confirmed)
-    was_waiting = {**mined_meanwhile, "eth_getTransactionByHash": in_turn(transaction(), transaction(**MINED))}
-    assert isinstance(status_of(was_waiting), Confirmed)
-
-
-def test_a_pool_that_keeps_a_transaction_whose_nonce_is_used_has_a_replaced_one() -> None:
-    stale = {
-        "eth_getTransactionByHash": transaction(),
-        "eth_getTransactionCount": counts(6, final=6),
-        "eth_getTransactionBySenderAndNonce": OTHER,  # the hash alone, as geth gives it
-    }
-    for detail in Detail:
-        assert status_of(stale, detail=detail) == Replaced(OTHER, True, 5)
-
-
-def test_a_node_that_names_the_transaction_itself_as_winner_has_lost_its_index() -> None:
-    own = {"eth_getTransactionCount": counts(6), "eth_getTransactionBySenderAndNonce": transaction(**MINED)}
-    status = status_of(own, SEEN_WAITING)
-    assert isinstance(status, Unknown)
-    assert status.code == "no_index"
-
-
-def test_a_pool_count_past_the_nonce_tells_of_a_rival_without_a_name() -> None:
-    assert status_of({"eth_getTransactionCount": counts(5, 6)}, SEEN_WAITING) == Replaced(None, False, 5)
-
-
-def test_a_rival_in_the_pool_is_named_by_the_pool_itself() -> None:
-    pool = {"pending": {"5": transaction(OTHER)}, "queued": {"x": transaction()}}
-    answers = {"eth_getTransactionCount": counts(5, 6), "txpool_contentFrom": pool}
-    assert status_of(answers, SEEN_WAITING) == Replaced(OTHER, False, 5)
-
-
-def test_a_nonce_gap_is_found_in_the_pool_itself() -> None:
-    pool = {"pending": {"2": transaction(OTHER)}, "queued": {"4": transaction(OTHER), "5": transaction()}}
-    answers = {
-        "eth_getTransactionByHash": transaction(),
-        "eth_getTransactionCount": counts(2),
-        "txpool_contentFrom": pool,
-    }
-    status = status_of(answers)
-    assert isinstance(status, Pending)
-    assert (status.reason, status.missing_nonce) == (PendingReason.NONCE_GAP, 3)
-
-
-def test_a_nonce_gap_is_the_pools_own_count_where_nothing_else_answers() -> None:
-    status = status_of({"eth_getTransactionByHash": transaction(), "eth_getTransactionCount": counts(2, 4)})
-    assert isinstance(status, Pending)
-    assert (status.reason, status.missing_nonce) == (PendingReason.NONCE_GAP, 4)
-
-
-def test_a_block_that_left_the_chain_is_named() -> None:
-    assert status_of({}, SEEN_MINED) == Dropped(False, "0x" + "22" * 32)
-    waiting = status_of({"eth_getTransactionByHash": transaction()}, SEEN_MINED)
-    assert isinstance(waiting, Pending)
-    assert (waiting.reason, waiting.was_in) == (PendingReason.REORGED, "0x" + "22" * 32)
-
-
-@pytest.mark.parametrize("answers", [{}, {"eth_getTransactionByHash": transaction()}])
-def test_a_block_that_is_still_in_the_chain_was_not_left(answers: dict[str, Any]) -> None:
-    kept = {"eth_getBlockByNumber": lambda tag, full: header(990, "0x" + "22" * 32)}
-    status = status_of({**answers, **kept}, SEEN_MINED)
-    assert isinstance(status, Unknown)
-    assert status.code == "no_index"
-
-
-def test_a_sighting_from_a_brief_look_has_no_nonce_and_still_tells_of_its_block() -> None:
-    brief = Sighting("dev", TXID, NOW, NOW, "confirming", "0x" + "22" * 32, 990, ALICE)
-    assert status_of({}, brief) == Dropped(False, "0x" + "22" * 32)
-
-
-def searching(anvil: Anvil) -> Callable[[str, list[Any]], Any]:
-    """A proxy to ``anvil`` that answers neither by nonce nor from the pool."""
-
-    def answer(method: str, params: list[Any]) -> Any:
-        if method in ("eth_getTransactionBySenderAndNonce", "txpool_contentFrom"):
-            return RpcError(-32601, f"the method {method} does not exist/is not available")
-        return anvil.rpc(method, *params)
-
-    return answer
-
-
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 40), (70, 1), (40, 300)])
-def test_the_winner_is_searched_for_in_the_blocks(
-    anvil_with: Callable[..., Anvil], before: int, after: int
-) -> None:
-    anvil = anvil_with("--no-mining")
-    if before:
-        anvil.mine(before)
-    old = send(anvil, nonce=0, maxFeePerGas=5 * GWEI, maxPriorityFeePerGas=GWEI)
-    memory = seen(look(chain_over(anvil.url), old))
-    new = send(anvil, nonce=0, value=2, maxFeePerGas=10 * GWEI, maxPriorityFeePerGas=3 * GWEI)
-    anvil.mine(1)
-    if after:
-        anvil.mine(after)
-    with HostileNode(searching(anvil)) as node:
-        chain = chain_over(node.url, confirmations=5)
-        report = look(chain, old, memory)
-        assert report.status == Replaced(new, after + 1 >= 5, 0)
-        assert len(node.calls) < 150
-        several = chain.look_up([old, TXID], Detail.FULL, {old: memory})  # too dear for many
-        assert several[0].status == Replaced(None, after + 1 >= 5, 0)
-
-
-def test_a_search_without_the_old_states_names_nobody() -> None:
-    def count(sender: str, tag: str) -> Any:
-        if tag in ("latest", "pending"):
-            return "0x6"
-        if int(tag, 16) < HEAD - 128:
-            return RpcError(-32000, "missing trie node")
-        return "0x6"
-
-    assert status_of({"eth_getTransactionCount": count}, SEEN_WAITING) == Replaced(None, True, 5)
-
-
 # -- everything else -------------------------------------------------------------------------------------------------
 
 
@@ -467,7 +302,7 @@ def test_health_is_a_verdict_on_each_node(anvil: Anvil) -> None:
 
 
 def test_an_esplora_endpoint_is_refused_for_an_evm_chain() -> None:
-    with pytest.raises(BadSettings, match="JSON-RPC"):
+    with pytest.raises(BadSettings, match="kind jsonrpc"):
         chain_over(endpoints=(Endpoint(url="http://127.0.0.1:9", kind="esplora"),))
 
 

@@ -78,11 +78,11 @@ def test_what_the_latest_block_asked_for_counts_too(pool: Anvil) -> None:
 def test_a_nonce_gap_names_the_nonce_that_is_missing(pool: Anvil) -> None:
     send(pool, nonce=0)
     txids = {nonce: send(pool, nonce=nonce) for nonce in (1, 3, 4, 6)}
-    assert {nonce: pending(pool, txid).missing_nonce for nonce, txid in txids.items()} == {1: None, 3: 2, 4: 2, 6: 2}
+    assert [pending(pool, txid).missing_nonce for txid in txids.values()] == [None, 2, 2, 2]
     assert pending(pool, txids[3]).reason is PendingReason.NONCE_GAP
     assert pending(pool, txids[1]).reason is PendingReason.WAITING
     send(pool, nonce=2)
-    assert {nonce: pending(pool, txid).missing_nonce for nonce, txid in txids.items()} == {1: None, 3: None, 4: None, 6: 5}
+    assert [pending(pool, txid).missing_nonce for txid in txids.values()] == [None, None, None, 5]
 
 
 def test_many_waiting_transactions_are_told_apart_at_once(pool: Anvil) -> None:

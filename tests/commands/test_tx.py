@@ -272,7 +272,9 @@ def test_a_later_look_knows_what_an_earlier_one_saw(run: Program, configs: Confi
     assert run("tx", "status", txid, "--no-remember").exit_code == 11
 
 
-def test_a_memory_that_cannot_be_written_is_a_warning(run: Program, configs: Configs, anvil: Anvil, tmp_path: Path) -> None:
+def test_a_memory_that_cannot_be_written_is_a_warning(
+    run: Program, configs: Configs, anvil: Anvil, tmp_path: Path
+) -> None:
     configs({"dev": anvil}, dev={"confirmations": 1})
     (tmp_path / "data").write_text("in the way")
     done = run("tx", "status", pay(anvil), "--json")
@@ -360,7 +362,11 @@ def test_waiting_interrupted_prints_what_is_known_and_exits_130(
 def test_presets_work_without_any_settings(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-m", "cryptosupport", "tx", "status", "0x12…ab"], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "cryptosupport", "tx", "status", "0x12…ab"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "cut short" in done.stderr

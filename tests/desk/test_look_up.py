@@ -42,7 +42,8 @@ class Desk:
     def evm(self, name: str, node: Anvil | str) -> Chain:
         url = node if isinstance(node, str) else node.url
         settings = ChainSettings(
-            family="evm", name=name, chain_id=31337, confirmations=1, endpoints=(Endpoint(url=url, own=True, timeout="3s"),),
+            family="evm", name=name, chain_id=31337, confirmations=1, 
+            endpoints=(Endpoint(url=url, own=True, timeout="3s"),),
             assets={"ETH": AssetSettings(decimals=18)}, block_time="1s",
         )  # fmt: skip
         self.opened.append(open_nodes(settings, SystemClock()))
@@ -58,7 +59,9 @@ class Desk:
         return open_bitcoin(settings, self.opened[-1], SystemClock())
 
     def ask(self, *chains: Chain, memory: Memory | None = None, named: bool = False) -> Question:
-        explorers = [one for chain in chains for one in explorer(chain.name, f"https://{chain.name}.example/tx/{{txid}}")]
+        explorers = [
+            one for chain in chains for one in explorer(chain.name, f"https://{chain.name}.example/tx/{{txid}}")
+        ]
         return Question(chains, explorers, memory or Forgetful(), SystemClock(), Detail.FULL, named)
 
 

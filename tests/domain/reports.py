@@ -39,7 +39,11 @@ def report(status: TxStatus, **facts: object) -> TxReport:
 def every_report() -> list[TxReport]:
     """One report for every sentence that can be said."""
     pending = [Pending(reason) for reason in PendingReason if reason is not PendingReason.NONCE_GAP]
-    failed = [Failed(BLOCK, 1, None, False, Failure(code, "why", replayed)) for code in FailureCode for replayed in (True, False)]
+    failed = [
+        Failed(BLOCK, 1, None, False, Failure(code, "why", replayed))
+        for code in FailureCode
+        for replayed in (True, False)
+    ]
     return [
         report(NotFound(("node",)), chain=None, asked=("ethereum", "bsc")),
         report(NotFound(("node",), Hint.BLOCK_HASH)),
@@ -59,7 +63,9 @@ def every_report() -> list[TxReport]:
         report(Confirming(BLOCK, 1, 3), transfers=(PAID,)),
         report(Confirming(BLOCK, 2, None), transfers=()),
         report(Confirming(BLOCK, 2, None), outcome_known=False),
-        report(Confirmed(BLOCK, 3, 3), transfers=(OUTPUT, CHANGE, SCRIPT), fee=Amount(141, BTC), explorer="https://x/1"),
+        report(
+            Confirmed(BLOCK, 3, 3), transfers=(OUTPUT, CHANGE, SCRIPT), fee=Amount(141, BTC), explorer="https://x/1"
+        ),
         report(Confirmed(BLOCK, 3, 3), transfers=(CHANGE,)),
         report(Confirmed(BLOCK, 3, 3), transfers=(SCRIPT,)),
         report(Confirmed(BLOCK, 1, None), transfers=(TOKEN,)),

@@ -87,7 +87,8 @@ def test_any_text_is_an_id_or_is_refused_in_printable_words(text: str) -> None:
     try:
         pasted = parse_txid(text, EXPLORERS)
     except NotATxid as error:
-        assert error.message.isprintable()
+        refused = error.message
+        assert refused.isprintable()
     else:
         assert len(pasted.text.removeprefix("0x")) == 64
 
@@ -97,4 +98,5 @@ def test_text_that_is_nearly_an_id_is_refused_or_read(text: str) -> None:
     try:
         parse_txid(text, EXPLORERS)
     except NotATxid as error:
-        assert error.message.isprintable()
+        refused = error.message
+        assert refused.isprintable()

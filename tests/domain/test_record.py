@@ -24,10 +24,11 @@ from cryptosupport.domain.transactions import (
 )
 from tests.domain.reports import BLOCK, BTC, CHANGE, OUTPUT, PAID, TOKEN, TXID, every_report, report
 
-KEYS = (
-    "schema txid chain state final height block_hash block_time confirmations required_confirmations fee transfers failure "
-    "replaced_by pending summary advice explorer as_of source error"
-).split()
+KEYS = [
+    "schema", "txid", "chain", "state", "final", "height", "block_hash", "block_time", "confirmations",
+    "required_confirmations", "fee", "transfers", "failure", "replaced_by", "pending", "summary", "advice", "explorer",
+    "as_of", "source", "error",
+]  # fmt: skip
 
 
 def test_every_record_has_the_keys_of_the_contract_and_is_json() -> None:
@@ -39,7 +40,9 @@ def test_every_record_has_the_keys_of_the_contract_and_is_json() -> None:
 
 
 def test_a_confirmed_payment() -> None:
-    record = tx_record(report(Confirmed(BLOCK, 12, None), transfers=(PAID, TOKEN), fee=Amount(141, BTC), source="n"), "en")
+    record = tx_record(
+        report(Confirmed(BLOCK, 12, None), transfers=(PAID, TOKEN), fee=Amount(141, BTC), source="n"), "en"
+    )
     assert record["state"] == "confirmed"
     assert record["final"] is True
     assert (record["height"], record["block_hash"], record["block_time"]) == (120, "0xblock", "2023-11-14T22:13:20Z")
@@ -56,7 +59,10 @@ def test_a_confirmed_payment() -> None:
 
 def test_bitcoin_adds_vout_and_change() -> None:
     record = tx_record(report(Confirming(BLOCK, 1, 3), transfers=(OUTPUT, CHANGE)), "en")
-    assert [(one["vout"], one["change"], one["from"]) for one in record["transfers"]] == [(0, False, None), (1, True, None)]
+    assert [(one["vout"], one["change"], one["from"]) for one in record["transfers"]] == [
+        (0, False, None),
+        (1, True, None),
+    ]
     assert record["final"] is False
     assert (record["confirmations"], record["required_confirmations"]) == (1, 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -325,7 +326,9 @@ class Bitcoind:
         txid = finding.txid
         if isinstance(finding.status, Pending | Confirming | Confirmed) and not finding.coinbase:
             if txid not in look.known:
-                look.known |= self.wallets.know([txid])
+                # An extra: what the node has told of the transaction stands without its wallets.
+                with suppress(NodeFailed):
+                    look.known |= self.wallets.know([txid])
             told = tell_change(look.known.get(txid, ()), finding.transfers)
             finding = finding if told is finding.transfers else replace(finding, transfers=told)
         if look.detail is Detail.EXPLAIN:

@@ -9,7 +9,7 @@ from cryptosupport.chains.evm.asking import Asker
 from cryptosupport.chains.evm.look import DEV_CHAIN, Gone, Look, Missing, Row, Rules
 from cryptosupport.chains.evm.pool import Nonces, nonces_of
 from cryptosupport.chains.evm.rivals import Claim, holders
-from cryptosupport.chains.evm.wire import ANYTHING
+from cryptosupport.chains.evm.wire import SYNCING
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.transactions import Dropped, Replaced, Sighting
 from cryptosupport.transport import Call
@@ -34,7 +34,7 @@ def out_of_step(asker: Asker, rules: Rules) -> NodeFailed | None:
     Raises `NodeFailed`.
     """
     syncing, latest = asker.batch([Call("eth_syncing"), Call("eth_getBlockByNumber", ("latest", False))])
-    if asker.need(syncing, ANYTHING) is not False:
+    if asker.need(syncing, SYNCING) is not False:
         return NodeFailed(asker.name, "not_synced", "is still syncing")
     block = asker.block(latest)
     age = rules.clock.now() - (0 if block is None else block.time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -31,8 +31,8 @@ Answer = msgspec.Raw | RpcFault
 # EIP-1474 knows -32601 and -32004; hosted nodes say it in words.
 _LACKS_CODES = (-32601, -32004)
 _LACKS = re.compile(
-    r"(?i)method.{0,80}(not found|does not exist|not exist|not available|unavailable|not supported|not allowed|not whitelisted|"
-    r"disabled|unknown)|(unsupported|unknown|unrecognized|invalid) method|namespace"
+    r"(?i)method.{0,80}(not found|not exist|(not |un)available|not supported|not allowed|not whitelisted|disabled|"
+    r"unknown)|(unsupported|unknown|unrecognized|invalid) method|namespace"
 )
 
 
@@ -59,7 +59,8 @@ class BlockAt:
 class Blocks:
     """Blocks of one node by height, the least recently used go first.
 
-    A block that is not final is trusted as long as the node's head stands still: a later head may have another block there.
+    A block that is not final is trusted as long as the node's head stands still: a later head may have another block
+    there.
     """
 
     def __init__(self, most: int = 4096) -> None:
@@ -137,7 +138,7 @@ class Asker:
             raise self.malformed(error) from error
 
     def maybe(self, method: str, answer: Answer, kind: msgspec.json.Decoder[T]) -> T | None:
-        """Read what not every node gives: None for an error or another form; a method that it lacks is not asked again."""
+        """Read what not every node gives: None for an error or another form; a method it lacks is not asked again."""
         if isinstance(answer, RpcFault):
             if answer.code in _LACKS_CODES or _LACKS.search(answer.message):
                 self.state.lacks.add(method)
@@ -163,7 +164,7 @@ class Asker:
         return f"{method} @ {self.name}"
 
     def refusal(self, fault: RpcFault) -> NodeFailed:
-        """An error of the node as a failure. While geth builds its index it knows no old transaction (its issue 28877)."""
+        """An error of the node as a failure. geth knows no old transaction while it builds its index (issue 28877)."""
         said = plain(fault.message)
         if "indexing" in said.lower():
             return NodeFailed(self.name, "indexing", said)
@@ -177,7 +178,7 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The chain as one node saw it when it was asked: its head, and the last block that its finality tag names, if any."""
+    """The chain as one node saw it when it was asked: its head, and the block that its finality tag names, if any."""
 
     head: int
     finalized: int | None
@@ -195,19 +196,30 @@ class View:
         return -1 if self.finalized is None else self.finalized
 
 
-def blocks_at(asker: Asker, heights: Iterable[int], view: View, fresh: bool = False) -> Mapping[int, BlockAt]:
-    """The node's blocks at ``heights``, those that it has; with ``fresh`` none from memory. Raises `NodeFailed`."""
-    wanted = set(heights)
-    found = {} if fresh else asker.state.blocks.known(wanted, view.head)
-    unknown = sorted(wanted.difference(found))
+def blocks_at(
+    asker: Asker, heights: Iterable[int], view: View, fresh: bool = False
+) -> dict[int, BlockAt | NodeFailed | None]:
+    """The node's block at each of ``heights``: None where it has none, the failure where it does not say.
+
+    With ``fresh`` none is taken from memory. Raises `NodeFailed`.
+    """
+    found: dict[int, BlockAt | NodeFailed | None] = dict.fromkeys(heights)
+    if not fresh:
+        found.update(asker.state.blocks.known(found, view.head))
+    unknown = [height for height, block in found.items() if block is None]
     answers = asker.batch([Call("eth_getBlockByNumber", (hex(height), False)) for height in unknown])
     got = []
     for height, answer in zip(unknown, answers, strict=True):
-        block = asker.block(answer)
+        try:
+            block = asker.block(answer)
+        except NodeFailed as failure:
+            found[height] = failure
+            continue
         if block is not None and block.height != height:
-            raise NodeFailed(asker.name, "bad_answer", f"gives block {block.height} when asked for block {height}")
-        if block is not None:
-            got.append(block)
+            words = f"gives block {block.height} when asked for block {height}"
+            found[height] = NodeFailed(asker.name, "bad_answer", words)
+        elif block is not None:
             found[height] = block
+            got.append(block)
     asker.state.blocks.keep(got, view.head, view.final_height)
     return found

@@ -10,7 +10,7 @@ from cryptosupport.chains.evm.absent import out_of_step
 from cryptosupport.chains.evm.asking import Asker, NodeState
 from cryptosupport.chains.evm.look import DEV_CHAIN, Gone, Missing, Rules, Said
 from cryptosupport.chains.evm.money import Ledger
-from cryptosupport.chains.evm.wire import ANYTHING, HEADER, QUANTITY
+from cryptosupport.chains.evm.wire import HEADER, QUANTITY
 from cryptosupport.domain.addresses import Address, AddressOnChain
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed
 from cryptosupport.domain.ports import Clock, NodeHealth
@@ -57,7 +57,7 @@ class EvmChain:
         self._states = {node: NodeState() for node in nodes.all}
         for node in nodes.all:
             if not isinstance(node, JsonRpcNode):
-                raise BadSettings(f"chains/{settings.name}.toml: EVM nodes speak JSON-RPC; {node.name} has another kind")
+                raise BadSettings(f"chains/{settings.name}.toml: {node.name}: an EVM node has to be of kind jsonrpc")
 
     @property
     def lookups_per_call(self) -> int:
@@ -104,7 +104,8 @@ class EvmChain:
     def _conclude(self, txid: str, answers: Sequence[Said]) -> TxReport:
         """What several nodes together say of a transaction that the first one does not hold.
 
-        Found on any is found. That it is nowhere counts only when every node says so, but a named winner of its nonce does.
+        Found on any is found. That it is nowhere counts only when every node says so, but a named winner of its nonce
+        does.
         """
         found = [answer for answer in answers if isinstance(answer, TxReport)]
         if found:
@@ -178,7 +179,9 @@ class EvmChain:
         if trouble is not None:
             return NodeHealth(self.name, asker.name, False, trouble.message, block.height)
         if final and (isinstance(final[0], RpcFault) or asker.block(final[0]) is None):
-            words = f"{asker.name}: does not know the block tag {rules.tag!r}: nothing becomes final; set confirmations = N"
+            words = (
+                f"{asker.name}: does not know the block tag {rules.tag!r}, so nothing is final: set confirmations = N"
+            )
             return NodeHealth(self.name, asker.name, False, words, block.height)
         age = max(rules.clock.now() - block.time, 0)
         quiet = " (a development chain)" if rules.chain_id == DEV_CHAIN else ""

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from string import hexdigits
 
+from sha3 import keccak_256
+
 from cryptosupport.domain.addresses import Address
 from cryptosupport.domain.errors import BadInput
 
@@ -31,9 +33,8 @@ def keccak256(data: bytes) -> bytes:
     >>> keccak256(b"").hex()
     'c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470'
     """
-    from Crypto.Hash import keccak  # here: the import takes 25 ms, and most commands hash nothing
-
-    return keccak.new(data=data, digest_bits=256).digest()
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 @lru_cache(maxsize=65_536)

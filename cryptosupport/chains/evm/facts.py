@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
 
 from cryptosupport.chains.evm.asking import BlockAt
 from cryptosupport.chains.evm.look import Look, Row
@@ -25,19 +26,17 @@ _BLOCK, _HEAD = "eth_getBlockByNumber", "eth_blockNumber"
 _GWEI = 9
 _SELECTOR = 10  # 0x and the four bytes that choose a contract's function
 
-Named = Iterator[tuple[str, object, str]]
+Named: TypeAlias = Iterator[tuple[str, object, str]]
 
 
 def add_mined(look: Look, rows: Sequence[Row], blocks: Mapping[int, BlockAt]) -> None:
     """Add the facts of transactions in blocks to their reports."""
     nonces = _next_nonces(look, rows)
     for row in rows:
-        report = look.said.get(row.txid)
-        if isinstance(report, TxReport) and row.tx is not None and isinstance(row.receipt, Receipt):
-            named = [*_of_block(row, blocks[row.height]), *_of_chain(look), *_of_tx(look, row.tx), *_of_receipt(row.receipt)]
-            if row.txid in nonces:
-                named.append(("sender_nonce", nonces[row.txid], COUNT))
-            look.said[row.txid] = replace(report, facts=_as_facts(look, named))
+        tx, receipt, block = row.tx, row.receipt, blocks[row.height]
+        if tx is not None and isinstance(receipt, Receipt):
+            parts = [_of_block(row, block), _of_chain(look), _of_tx(look, tx), _of_receipt(receipt)]
+            _add(look, row.txid, [*parts, iter([("sender_nonce", nonces.get(row.txid), COUNT)])])
 
 
 def add_waiting(
@@ -45,10 +44,18 @@ def add_waiting(
 ) -> None:
     """Add the facts of transactions in the pool to their reports."""
     for claim, tx in waiting:
-        report = look.said.get(claim.txid)
-        if isinstance(report, TxReport):
-            named = [*_of_chain(look), *_of_tx(look, tx), *_of_sender(nonces[claim.sender]), *_of_market(market)]
-            look.said[claim.txid] = replace(report, facts=_as_facts(look, named))
+        parts = [_of_chain(look), _of_tx(look, tx), _of_sender(nonces[claim.sender]), _of_market(market)]
+        _add(look, claim.txid, parts)
+
+
+def _add(look: Look, txid: str, parts: Sequence[Named]) -> None:
+    """Add facts to what is said of ``txid``, if it is a report."""
+    report = look.said.get(txid)
+    if isinstance(report, TxReport):
+        try:
+            look.said[txid] = replace(report, facts=_as_facts(look, list(chain.from_iterable(parts))))
+        except ValueError as error:
+            look.malformed(txid, error)
 
 
 def remembered(look: Look, seen: Sighting, nonces: Nonces | None) -> tuple[Fact, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from cryptosupport.chains.evm.asking import Answer, Asker
 from cryptosupport.chains.evm.revert import read_replay, read_trace
-from cryptosupport.chains.evm.wire import TRACE, Receipt, Tx
+from cryptosupport.chains.evm.wire import TRACE, Receipt, Tx, quantity
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.transactions import Failure, FailureCode
 from cryptosupport.transport import Call, RpcFault
@@ -28,17 +29,18 @@ class Refused:
     height: int
 
 
+Ask: TypeAlias = Callable[[Asker, Sequence[Refused]], list[Failure | None]]
+
+
 def why(asker: Asker, refused: Sequence[Refused]) -> dict[str, Failure]:
-    """Say of each why it failed, as well as the node can tell. A node that fails at this costs the reason, not the look-up."""
+    """Say of each why it failed, as well as the node can tell; a node that fails at this costs the reason alone."""
     told = _in_turns(asker, TRACING, refused, _traced)
     untold = [one for one in refused if one.txid not in told]
     told |= _in_turns(asker, REPLAY, untold, _replayed)
     return {one.txid: told.get(one.txid) or _by_gas(one) for one in refused}
 
 
-def _in_turns(
-    asker: Asker, method: str, refused: Sequence[Refused], ask: Callable[[Asker, Sequence[Refused]], list[Failure | None]]
-) -> dict[str, Failure]:
+def _in_turns(asker: Asker, method: str, refused: Sequence[Refused], ask: Ask) -> dict[str, Failure]:
     told = {}
     for start in range(0, len(refused), _AT_ONCE):
         if not asker.offers(method):
@@ -76,5 +78,8 @@ def _as_call(tx: Tx) -> dict[str, str]:
 
 def _by_gas(one: Refused) -> Failure:
     """All gas used up means out of gas, most probably: old assertions burn it all too."""
-    spent = int(one.receipt.gas_used, 16) >= int(one.tx.gas, 16)
+    try:
+        spent = quantity(one.receipt.gas_used) >= quantity(one.tx.gas)
+    except ValueError:
+        spent = False
     return Failure(FailureCode.OUT_OF_GAS if spent else FailureCode.UNKNOWN, None)

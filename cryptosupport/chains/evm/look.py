@@ -1,4 +1,4 @@
-"""What the parts of one look at one node share: the rules of the chain, the node, its view, and what has been said so far."""
+"""What the parts of one look at one node share: the chain's rules, the node, its view, and what is said so far."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ class Look:
     def replaced(self, claims: Sequence[rivals.Claim]) -> dict[str, Replaced | NodeFailed]:
         """What took the place of transactions whose nonces are used. Raises `NodeFailed`.
 
-        The nonce may have been used by the transaction itself, mined since it was asked for. So at first it is only noted, and the
-        transaction is asked for again.
+        The nonce may have been used by the transaction itself, mined since it was asked for. So at first it is only
+        noted, and the transaction is asked for again.
         """
         proven = [claim for claim in claims if claim.txid in self.seen_used]
         for claim in claims:
@@ -117,10 +117,11 @@ class Look:
         return rivals.replaced(self.asker, self.view, proven, self.search) if proven else {}
 
     def left_blocks(self, txids: Sequence[str]) -> dict[str, str | NodeFailed]:
-        """Of those that are remembered in a block and are in none now: the hash of that block when it has left the chain.
+        """Of those that are remembered in a block and are in none now: the hash of that block when it has left the
+        chain.
 
-        A node that has not come to that block yet, or that has it still, cannot speak for the transaction: a `NodeFailed`.
-        Raises `NodeFailed`.
+        A node that has not come to that block yet, or that has it still, cannot speak for the transaction: a
+        `NodeFailed`. Raises `NodeFailed`.
         """
         said: dict[str, str | NodeFailed] = {}
         remembered: dict[str, tuple[int, str]] = {}
@@ -136,7 +137,10 @@ class Look:
         # Fresh: a block may have been swapped for another one at the same height, with nothing else to show for it.
         blocks = blocks_at(self.asker, {height for height, _ in remembered.values()}, self.view, fresh=True)
         for txid, (height, block_hash) in remembered.items():
-            block = blocks.get(height)
+            block = blocks[height]
+            if isinstance(block, NodeFailed):
+                said[txid] = block
+                continue
             if block is None or block.hash != block_hash:
                 said[txid] = block_hash
                 continue

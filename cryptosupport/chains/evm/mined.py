@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from cryptosupport.chains.evm import facts, failures, money
 from cryptosupport.chains.evm.asking import BlockAt, blocks_at
 from cryptosupport.chains.evm.look import Look, Row
 from cryptosupport.chains.evm.wire import Receipt, address, quantity
+from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.transactions import (
     Block,
     Confirmed,
@@ -26,9 +25,10 @@ _FAILED, _SUCCEEDED = "0x0", "0x1"
 def settle(look: Look, rows: list[Row]) -> None:
     """Say what became of ``rows``, which have receipts that name a block. Raises `NodeFailed`."""
     doubtful = [row for row in rows if _moved(look, row)] if look.brief else rows
-    blocks = blocks_at(look.asker, {row.height for row in doubtful}, look.view) if doubtful else {}
-    left = {row.txid for row in doubtful if not _in_chain(look, row, blocks)}
-    standing = [row for row in rows if row.txid not in left]
+    asked = blocks_at(look.asker, {row.height for row in doubtful}, look.view) if doubtful else {}
+    fallen = {row.txid for row in doubtful if not _in_chain(look, row, asked[row.height])}
+    standing = [row for row in rows if row.txid not in fallen]
+    blocks = {height: block for height, block in asked.items() if isinstance(block, BlockAt)}
     reasons = {} if look.brief else failures.why(look.asker, _refused(standing))
     for row in standing:
         try:
@@ -48,9 +48,11 @@ def _moved(look: Look, row: Row) -> bool:
     return seen is not None and seen.block_hash is not None and seen.block_hash != row.block_hash
 
 
-def _in_chain(look: Look, row: Row, blocks: Mapping[int, BlockAt]) -> bool:
-    """Whether the chain has the receipt's block; if not, the row is asked again, as one that was seen in a block that left."""
-    block = blocks.get(row.height)
+def _in_chain(look: Look, row: Row, block: BlockAt | NodeFailed | None) -> bool:
+    """Whether the chain's ``block`` is the receipt's; if not, the row is asked again, as seen in a block that left."""
+    if isinstance(block, NodeFailed):
+        look.said[row.txid] = block
+        return False
     if block is not None and block.hash == row.block_hash:
         return True
     look.asker.state.blocks.forget(row.height)

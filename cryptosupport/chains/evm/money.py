@@ -1,8 +1,8 @@
 """What a mined transaction moved and cost. Pure.
 
-Sources: EIP-20 (the Transfer event), EIP-721 (the same event with four topics), EIP-1559 and EIP-4844 (fees), EIP-7708 (coins
-that move leave a Transfer log of the system address), the OP Stack specification (l1Fee; operator fee since Isthmus and, by
-another formula, since Jovian).
+Sources: EIP-20 (the Transfer event), EIP-721 (the same event with four topics), EIP-1559 and EIP-4844 (fees), EIP-7708
+(coins that move leave a Transfer log of the system address), the OP Stack specification (l1Fee; operator fee since
+Isthmus and, by another formula, since Jovian).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Ledger:
     def transfers(self, tx: Tx, receipt: Receipt) -> tuple[Transfer, ...]:
         """The money that a successful transaction moved, the coin first. Raises `ValueError` for a senseless answer.
 
-        Amounts of zero are left out: anybody can log them in anybody's name, to plant look-alike addresses in a history.
+        Amounts of zero are left out: anybody can log them in anybody's name, to plant look-alike addresses in a
+        history.
         """
         moved = self._native(tx, tx.to or receipt.contract_address)
         if not receipt.logs:
@@ -49,7 +50,7 @@ class Ledger:
         return (*moved, *logged)
 
     def intended(self, tx: Tx) -> tuple[Transfer, ...]:
-        """The coins that a waiting transaction is to move; what its contracts will do nobody knows. Raises `ValueError`."""
+        """The coins that a waiting transaction is to move; what contracts will do nobody knows. Raises `ValueError`."""
         return self._native(tx, tx.to)
 
     def _native(self, tx: Tx, recipient: str | None) -> tuple[Transfer, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptosupport.chains.evm import facts
@@ -17,11 +17,13 @@ from cryptosupport.transport import Call
 
 _BLOCKS_OF_HISTORY = 10
 _MOST_PROBES = 64  # nonces asked for one by one between the account's and a transaction's
+_MOST_LISTED = 100_000  # nonces looked for in what the node says of its pool
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What blocks ask for now: the base fee of the latest block or of the next, whichever is higher, and what others pay.
+    """What blocks ask for now: the base fee of the latest block or of the next, whichever is higher, and what others
+    pay.
 
     Chains without EIP-1559 have no base fee.
     """
@@ -124,33 +126,37 @@ def _underpriced(feerate: GasFees | None, market: Market) -> bool:
     return feerate is not None and market.base_fee is not None and feerate.max_fee_per_gas < market.base_fee
 
 
-def missing_nonces(asker: Asker, waiting: Sequence[Waiting], nonces: dict[str, Nonces]) -> dict[str, int]:
+def missing_nonces(asker: Asker, waiting: Sequence[Waiting], nonces: Mapping[str, Nonces]) -> dict[str, int]:
     """The lowest nonce that has to come first and is nowhere, by the txid of each transaction that lacks one.
 
-    The pool's own count says so on most nodes; where the node shows its pool, or can be asked nonce by nonce, what is there
-    counts, since some nodes' pools count executable transactions only. Raises `NodeFailed`.
+    The pool's own count says so on most nodes; where the node shows its pool, or can be asked nonce by nonce, what is
+    there counts, since some pools count executable transactions only. Raises `NodeFailed`.
     """
-    suspects = [one for one in waiting if nonces[one.claim.sender].pending <= one.claim.nonce]
-    suspects = [one for one in suspects if nonces[one.claim.sender].latest < one.claim.nonce]
-    if not suspects:
-        return {}
-    contents = pool_contents(asker, {one.claim.sender for one in suspects})
-    found = {}
-    for one in suspects:
+    highest: dict[str, int] = {}  # of each sender with a transaction that the pool's count does not reach
+    for one in waiting:
         sender, nonce = one.claim.sender, one.claim.nonce
+        if nonces[sender].latest < nonce and nonces[sender].pending <= nonce:
+            highest[sender] = max(nonce, highest.get(sender, 0))
+    contents = pool_contents(asker, set(highest)) if highest else {}
+    lowest: dict[str, int] = {}
+    for sender, nonce in highest.items():
         start = nonces[sender].pending
         if sender in contents:
-            present = contents[sender].keys()
-            missing = next((n for n in range(start, min(nonce, start + 100_000)) if n not in present), None)
+            wanted = range(start, min(nonce, start + _MOST_LISTED))
+            missing = next((n for n in wanted if n not in contents[sender]), None)
         else:
             missing = _first_absent(asker, sender, start, nonce)
         if missing is not None:
-            found[one.claim.txid] = missing
-    return found
+            lowest[sender] = missing
+    return {
+        one.claim.txid: lowest[one.claim.sender]
+        for one in waiting
+        if lowest.get(one.claim.sender, one.claim.nonce) < one.claim.nonce
+    }
 
 
 def _first_absent(asker: Asker, sender: str, start: int, nonce: int) -> int | None:
-    """The first nonce from ``start`` on, below ``nonce``, of which the node knows no transaction; ``start`` if it cannot tell."""
+    """The first nonce from ``start`` to below ``nonce`` that the node knows nothing of; ``start`` if it cannot tell."""
     if start >= nonce:
         return None
     probes = [Claim(str(n), sender, n) for n in range(start, min(nonce, start + _MOST_PROBES))]

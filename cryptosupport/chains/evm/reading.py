@@ -1,7 +1,7 @@
 """One look at one node: what it says of some transactions, checked against itself.
 
-A transaction, its receipt, its block and its sender's nonce come from several questions, between which the chain moves on. So
-nothing is concluded from a contradiction: what does not fit is asked again.
+A transaction, its receipt, its block and its sender's nonce come from several questions, between which the chain moves
+on. So nothing is concluded from a contradiction: what does not fit is asked again.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def _ask_brief(look: Look, txids: Sequence[str]) -> list[Row]:
     calls += [Call("eth_getTransactionReceipt", (txid,)) for txid in txids]
     answers = look.asker.batch(calls)
     _open(look, answers[:count])
-    need, rows, unmined = look.asker.need, [], []
+    need = look.asker.need
+    rows: list[Row] = []
+    unmined: list[Row] = []
     for txid, answer in zip(txids, answers[count:], strict=True):
         try:
             row = Row(txid, None, need(answer, BRIEF_RECEIPT))

@@ -1,8 +1,8 @@
 """Why a contract refused: revert data, traces and replays in plain words. Pure.
 
-Sources: the Solidity documentation ("Error handling: Assert, Require, Revert and Exceptions", "Contract ABI Specification") for
-Error(string), Panic(uint256) and its codes; OpenZeppelin Contracts 5 for the custom errors of the table (a test recomputes
-every selector).
+Sources: the Solidity documentation ("Error handling: Assert, Require, Revert and Exceptions", "Contract ABI
+Specification") for Error(string), Panic(uint256) and its codes; OpenZeppelin Contracts 5 for the custom errors of the
+table (a test recomputes every selector).
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def read_trace(trace: Trace) -> Failure | None:
 def read_replay(code: int, message: str, data: object) -> Failure | None:
     """What the error of a replay by eth_call says; None when it is about the node and not about the contract.
 
-    Error code 3 means a revert in geth. The data stands in ``data`` itself, inside an object there, or after "Reverted " (Parity).
+    Error code 3 means a revert in geth. The data stands in ``data`` itself, inside an object there, or after "Reverted
+    " (Parity).
     """
     reverted = _REVERTED.match(message)
     text = data if isinstance(data, str) else _within(data)

@@ -1,4 +1,4 @@
-"""Which other transaction holds a sender's nonce: asked for by name, found in the pool, or searched for in the blocks."""
+"""Which other transaction holds a sender's nonce: asked for, found in the pool, or searched for in the blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptosupport.domain.transactions import Replaced
 from cryptosupport.transport import Call
 
 COUNT = "eth_getTransactionCount"
-BY_NONCE = "eth_getTransactionBySenderAndNonce"  # execution-apis issue 494: anvil, reth, erigon; geth gives the hash alone
+BY_NONCE = "eth_getTransactionBySenderAndNonce"  # execution-apis issue 494: anvil, reth; geth gives the hash alone
 POOL = "txpool_contentFrom"  # the geth family, seldom on hosted nodes
 _PARTS = 16  # pieces of one step of the search: a thousand million blocks take eight steps
 _MOST_STEPS = 12
@@ -72,9 +72,9 @@ def pool_contents(asker: Asker, senders: set[str]) -> dict[str, dict[int, str]]:
 def replaced(asker: Asker, view: View, claims: Sequence[Claim], search: bool) -> dict[str, Replaced | NodeFailed]:
     """What took the place of transactions whose nonces are used, by txid.
 
-    It is final when the nonce was used up in a final block already. With ``search`` the blocks are searched for a winner that
-    the node cannot name. A node that names the transaction itself as the winner has it in a block and cannot look it up: a
-    `NodeFailed` ``no_index``. Raises `NodeFailed`.
+    It is final when the nonce was used up in a final block already. With ``search`` the blocks are searched for a
+    winner that the node cannot name. A node that names the transaction itself as the winner has it in a block and
+    cannot look it up: a `NodeFailed` ``no_index``. Raises `NodeFailed`.
     """
     winners = holders(asker, claims, pool=False)
     used_for_good = _used_at(asker, claims, view.final_height)
@@ -116,19 +116,22 @@ def _by_nonce(content: PoolContent) -> dict[int, str]:
 
 
 def _used_at(asker: Asker, claims: Sequence[Claim], height: int) -> set[str]:
-    """The txids of ``claims`` whose nonces were used up to and in the block at ``height``, where the node has that state."""
+    """The txids of ``claims`` whose nonces were used by the block at ``height``, where the node has that state."""
     if height < 0:
         return set()
     answers = asker.batch([Call(COUNT, (claim.sender, hex(height))) for claim in claims])
     counts = map(asker.maybe_number, answers)
-    return {claim.txid for claim, count in zip(claims, counts, strict=True) if count is not None and count > claim.nonce}
+    return {
+        claim.txid for claim, count in zip(claims, counts, strict=True) if count is not None and count > claim.nonce
+    }
 
 
 def _search(asker: Asker, view: View, claim: Claim) -> Holder | None:
     """Look for the block in which the sender's nonce was used, and in it for the transaction.
 
-    First backwards in growing steps, so that a node that keeps only the latest states finds what happened lately; then in
-    `_PARTS` pieces. None when the states are not there, or when no transaction used the nonce (an EIP-7702 authorisation does).
+    First backwards in growing steps, so that a node that keeps only the latest states finds what happened lately; then
+    in `_PARTS` pieces. None when the states are not there, or when no transaction used the nonce (an EIP-7702
+    authorisation does).
     """
     back = [view.head - (1 << step) for step in range(view.head.bit_length()) if 1 << step <= view.head]
     try:
@@ -147,7 +150,7 @@ def _search(asker: Asker, view: View, claim: Claim) -> Holder | None:
 
 
 def _narrowed(asker: Asker, claim: Claim, unused: int, used: int, heights: Sequence[int]) -> tuple[int, int] | None:
-    """Heights at which the nonce was still unused and already used, closer together by what it was at ``heights`` (falling)."""
+    """Heights at which the nonce was unused and used, closer together by what it was at ``heights`` (falling)."""
     answers = asker.batch([Call(COUNT, (claim.sender, hex(height))) for height in heights])
     for height, answer in zip(heights, answers, strict=True):
         count = asker.maybe_number(answer)

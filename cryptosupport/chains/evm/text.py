@@ -11,8 +11,8 @@ _UNSEEN = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x
 def plain(text: str, longest: int = LONGEST) -> str:
     """At most ``longest`` visible characters of ``text`` on one line.
 
-    Controls (terminal escapes too), characters that change the direction of writing and those of no width are left out; what
-    separates lines becomes a space.
+    Controls (terminal escapes too), characters that change the direction of writing and those of no width are left out;
+    what separates lines becomes a space.
 
     >>> plain("no\\x1b[31m\\nmoney\\u202e")
     'no[31m money'

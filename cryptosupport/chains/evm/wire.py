@@ -1,7 +1,7 @@
 """What EVM nodes answer, as typed structs: only the fields that are used; the decoder skips the rest.
 
-Numbers come as hex text (`quantity` reads them), hashes and addresses are checked where they are shown or kept.
-Source of the shapes: the Ethereum execution API specification, and the recorded answers of the nodes named beside a field.
+Numbers come as hex text (`quantity` reads them), hashes and addresses are checked where they are shown or kept. Source
+of the shapes: the Ethereum execution API specification, and the recorded answers of the nodes named beside a field.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Trace(msgspec.Struct, gc=False, rename="camel"):
 
 
 QUANTITY = msgspec.json.Decoder(str)
-ANYTHING = msgspec.json.Decoder(Any)
+SYNCING = msgspec.json.Decoder(bool | dict[str, Any])  # false, or how far it has come
 BRIEF_RECEIPT = msgspec.json.Decoder(BriefReceipt | None)
 RECEIPT = msgspec.json.Decoder(Receipt | None)
 TX = msgspec.json.Decoder(Tx | None)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import assert_never
 
 from cryptosupport.domain.money import FeeRate
@@ -33,7 +32,10 @@ LOCKTIME_THRESHOLD = 500_000_000
 def supported(locale: str) -> str:
     """The language of ``locale`` if there are sentences in it ("zh-CN": "zh"), else "en"."""
     language = locale.replace("_", "-").split("-")[0].lower()
-    return language if language.isalpha() and find_spec(f"{__name__}.{language}") else "en"
+    try:
+        return language if language.isalpha() and _sentences(language) else "en"
+    except ModuleNotFoundError:
+        return "en"
 
 
 @lru_cache(maxsize=8)
