@@ -10,7 +10,7 @@ from cryptosupport.commands import output as out
 from cryptosupport.commands import params
 from cryptosupport.context import Context
 
-_COLUMNS = ("input", "valid", "kind", "chains", "burn", "own.wallet", "error.message")
+_COLUMNS = ("input", "valid", "kind", "chains", "contract", "burn", "own.wallet", "look_alikes", "error.message")
 _FIELDS = (
     *("input", "address", "valid", "kind", "checksum", "chains", "contract", "burn"),
     *("own.wallet", "own.role", "look_alikes", "error.code", "error.message"),

@@ -127,6 +127,8 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     if isinstance(value, list | tuple | dict):
         return msgspec.json.encode(value).decode() if value else ""
     return str(value)

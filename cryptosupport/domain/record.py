@@ -12,6 +12,7 @@ from cryptosupport.domain.transactions import (
     Confirming,
     Detail,
     Failed,
+    NotFound,
     Pending,
     Replaced,
     Transfer,
@@ -66,7 +67,7 @@ def tx_record(report: TxReport, language: str) -> dict[str, Any]:
         "advice": advice(report, language),
         "explorer": report.explorer,
         "as_of": iso_time(report.as_of),
-        "source": report.source,
+        "source": ", ".join(status.nodes) or None if isinstance(status, NotFound) else report.source,
         "error": _error(status) if isinstance(status, Unknown) else None,
     }
 
