@@ -91,6 +91,8 @@ def _csv(records: Iterable[Record], fields: Sequence[str]) -> Iterator[bytes]:
 
 
 def _cell_csv(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     text = _text(value)
     # A spreadsheet runs a cell that starts like a formula, and chain text can start like one.
     return f"'{text}" if text.startswith(_FORMULA) and not text.lstrip("-").replace(".", "").isdigit() else text

@@ -191,6 +191,17 @@ def lines(name: str, metavar: str) -> Callable[[F], F]:
     return decorate
 
 
-chain = click.option("--chain", metavar="NAME", help="Ask only this chain.")
+def _chain_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The chains of the settings folder, for completion by the shell."""
+    from cryptosupport.domain.errors import BadSettings
+    from cryptosupport.settings import chain_names, find_folder
+
+    try:
+        return [name for name in chain_names(find_folder(ctx.obj.options.configs)) if name.startswith(incomplete)]
+    except BadSettings:
+        return []
+
+
+chain = click.option("--chain", metavar="NAME", shell_complete=_chain_names, help="Ask only this chain.")
 no_remember = click.option("--no-remember", is_flag=True, help="Neither use nor keep the memory of earlier look-ups.")
 own_nodes = click.option("--own-nodes", is_flag=True, help="Ask only endpoints marked own = true.")

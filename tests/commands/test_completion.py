@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Program
+from tests.conftest import Configs, Program
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -37,6 +37,16 @@ def test_what_the_script_asks_for_is_answered(run: Program, words: str, position
     done = run(env=env)
     assert done.exit_code == 0
     assert expected <= {line.partition(",")[2] for line in done.stdout.splitlines()}
+
+
+def test_the_chains_of_the_settings_are_completed(run: Program, configs: Configs) -> None:
+    folder = configs({"dev": "http://127.0.0.1:9", "devnet": "http://127.0.0.1:9", "other": "http://127.0.0.1:9"})
+    env = {
+        "COMP_WORDS": f"cryptosupport --configs {folder} tx status --chain de",
+        "COMP_CWORD": "6",
+        "_CRYPTOSUPPORT_COMPLETE": "bash_complete",
+    }
+    assert {line.partition(",")[2] for line in run(env=env).stdout.splitlines()} == {"dev", "devnet"}
 
 
 def test_bash_completes_a_command(run: Program, tmp_path: Path) -> None:
