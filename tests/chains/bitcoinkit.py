@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -65,7 +66,10 @@ def chain_over(*endpoints: Endpoint, clock: Any = None, **settings: Any) -> Chai
     """A chain over ``endpoints``."""
     clock = clock or Clock()
     made = chain_settings(*endpoints, **settings)
-    return open_chain(made, open_nodes(made, clock), clock)
+    nodes = open_nodes(made, clock)
+    chain = open_chain(made, nodes, clock)
+    weakref.finalize(chain, nodes.close)
+    return chain
 
 
 class Desk:

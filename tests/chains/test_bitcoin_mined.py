@@ -182,13 +182,6 @@ def test_change_is_told_apart_where_the_script_or_a_wallet_of_the_node_shows_it(
         assert [each.change for each in report.transfers] == [True, None]
 
 
-def test_a_stranger_s_wallets_are_not_asked(bitcoind_with: Callable[..., Bitcoind]) -> None:
-    # On regtest every node is ours; only settings for another network make one foreign, and then it refuses.
-    node = bitcoind_with()
-    with pytest.raises(NodesFailed, match="is on 'regtest'"):
-        chain_over(endpoint(node, own=False), network="signet").look_up(["ab" * 32], Detail.FULL, {})
-
-
 def test_a_thousand_outputs_are_all_told(bitcoind: Bitcoind, desk: Desk) -> None:
     addresses = [encode_segwit("bcrt", 0, number.to_bytes(20, "big")) for number in range(1, 1001)]
     txid = bitcoind.rpc("sendmany", "", dict.fromkeys(addresses, "0.0001"), wallet="miner")

@@ -305,12 +305,11 @@ def test_without_an_index_what_was_seen_waiting_is_found_in_the_block_that_took_
 
 
 def test_without_an_index_a_stale_block_is_not_taken_for_the_chain(unindexed: Bitcoind, tmp_path: Path) -> None:
-    own = unindexed.rpc("getnewaddress", "", "bech32", wallet="miner")
-    purse = Purse.of(unindexed, unindexed.rpc("sendmany", "", {own: COIN}, wallet="miner"))
+    own = [unindexed.rpc("getnewaddress", "", "bech32", wallet="miner") for _ in range(2)]
+    purse = Purse.of(unindexed, unindexed.rpc("sendmany", "", dict.fromkeys(own, COIN), wallet="miner"))
     unindexed.mine(1)
-    later = purse.signed([purse.coin()])
-    txid = unindexed.rpc("sendtoaddress", FOREIGN, "1", wallet="miner")
-    coin = unindexed.rpc("gettransaction", txid, True, True, wallet="miner")["decoded"]["vin"][0]
+    coin, later = purse.coin(), purse.signed([purse.coin()])
+    txid = purse.pay(coin)
     block = unindexed.mine(1)[0]
     desk = Desk(chain_over(endpoint(unindexed)), tmp_path)
     assert desk.look(txid).state == "confirming"
@@ -320,7 +319,7 @@ def test_without_an_index_a_stale_block_is_not_taken_for_the_chain(unindexed: Bi
     unindexed.mine(1, ELSEWHERE)
     status = dropped(desk.look(txid))
     assert status.was_in == block
-    assert desk.recall(txid).inputs == (f"{coin['txid']}:{coin['vout']}",)
+    assert desk.recall(txid).inputs == (f"{coin[0]}:{coin[1]}",)
 
 
 # -- memory that is no use -------------------------------------------------------------------------------------------

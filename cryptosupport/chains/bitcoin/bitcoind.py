@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 
 from cryptosupport.chains.bitcoin import reports, wire
-from cryptosupport.chains.bitcoin.feemarket import Market, judge
+from cryptosupport.chains.bitcoin.feemarket import judge
+from cryptosupport.chains.bitcoin.heldblocks import HeldBlocks, read_whole
+from cryptosupport.chains.bitcoin.look import AnyTx, Look
 from cryptosupport.chains.bitcoin.mempool import Mempool, amount
 from cryptosupport.chains.bitcoin.networks import Rules
+from cryptosupport.chains.bitcoin.prevouts import fill_mined, fill_waiting, lacking
 from cryptosupport.chains.bitcoin.recent import FEWEST, Recent
 from cryptosupport.chains.bitcoin.reports import Absent, Finding, Reporter
-from cryptosupport.chains.bitcoin.wallets import Known, Wallets, tell_change
+from cryptosupport.chains.bitcoin.wallets import Wallets, tell_change
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import Amount
 from cryptosupport.domain.ports import Clock, NodeHealth
@@ -23,7 +26,6 @@ from cryptosupport.domain.transactions import (
     Confirmed,
     Confirming,
     Detail,
-    Fact,
     Hint,
     Pending,
     PendingReason,
@@ -35,64 +37,22 @@ from cryptosupport.transport import Call, JsonRpcNode, RpcFault, decode
 
 MOST_HEADERS = 50_000
 MOST_INPUTS = 300
-"""Inputs in one call whose owner is looked for where the node does not say."""
+"""Inputs of waiting transactions in one call whose owner is looked for."""
+
+MOST_WHOLE = 8_000
+"""Transactions of whole blocks that are kept: some 30 MB."""
+
+LARGEST_WHOLE = 3_000
+"""Transactions of a block beyond which reading it whole would make too large an answer."""
 
 NETWORK_AGE = 30.0
 """Seconds for which a node is trusted to be on the network that it was seen on."""
 
-TX = msgspec.json.Decoder(wire.Tx)
-BRIEF_TX = msgspec.json.Decoder(wire.BriefTx)
 HEADER = msgspec.json.Decoder(wire.Header)
 _INFO = msgspec.json.Decoder(wire.ChainInfo)
 
-AnyTx = wire.Tx | wire.BriefTx
 _STATES = {Confirming: "confirming", Confirmed: "confirmed"}
 _WAITING = Pending(PendingReason.WAITING)
-
-
-@dataclass(slots=True)
-class Look:
-    """One call of `look_up` on one node.
-
-    What is wanted, and what was learnt on the way (the latter for the long explanation).
-    """
-
-    detail: Detail
-    alone: bool
-    memory: Mapping[str, Sighting]
-    reporter: Reporter
-    info: wire.ChainInfo = field(default_factory=lambda: wire.ChainInfo("", 0, 0, ""))
-    raws: dict[str, msgspec.Raw] = field(default_factory=dict)
-    entries: dict[str, wire.Entry] = field(default_factory=dict)
-    known: dict[str, list[Known]] = field(default_factory=dict)
-    market: Market | None = None
-    notes: dict[str, list[Fact]] = field(default_factory=dict)
-
-    def note(self, txid: str, name: str, value: object, source: str) -> None:
-        """Keep a fact for the long explanation. ``source`` is the method that told it, or `memory`."""
-        if self.detail is Detail.EXPLAIN:
-            whence = source if source == "memory" else f"{source} @ {self.reporter.node}"
-            self.notes.setdefault(txid, []).append(Fact(name, str(value), whence))
-
-    @property
-    def brief(self) -> bool:
-        """Whether the state alone is wanted."""
-        return self.detail is Detail.BRIEF
-
-    @property
-    def verbosity(self) -> int:
-        """For getrawtransaction: 2 adds the fee and the outputs that are spent (since Bitcoin Core 25)."""
-        return 1 if self.detail is Detail.BRIEF else 2
-
-    def read(self, raw: msgspec.Raw, txid: str) -> AnyTx:
-        """Decode a transaction and see that it is the one asked for. Raises `NodeFailed`."""
-        node = self.reporter.node
-        tx: AnyTx = decode(raw, BRIEF_TX, node) if self.detail is Detail.BRIEF else decode(raw, TX, node)
-        if tx.txid != txid:
-            raise NodeFailed(node, "bad_answer", "answers with another transaction than the one asked for")
-        if self.detail is Detail.EXPLAIN:
-            self.raws[txid] = raw
-        return tx
 
 
 class Bitcoind:
@@ -105,16 +65,24 @@ class Bitcoind:
         self.mempool = Mempool(node, clock)
         self.recent = Recent(node, clock)
         self.wallets = Wallets(node, node.own or rules.network.name == "regtest", clock)
+        self._whole = HeldBlocks(node, read_whole, MOST_WHOLE)
         self._headers: dict[str, wire.Header] = {}
         self._network_seen: float | None = None
 
-    def look_up(self, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting]) -> list[Finding]:
-        """What this node says of each of ``txids``, in their order. Raises `NodeFailed`."""
-        look = Look(detail, len(txids) == 1, memory, Reporter(self.rules, self.node.name, self.clock.now()))
+    def look_up(
+        self, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting], alone: bool
+    ) -> list[Finding]:
+        """What this node says of each of ``txids``, in their order; ``alone``: one is asked for, and may take its time.
+
+        Raises `NodeFailed`.
+        """
+        look = Look(detail, alone, memory, Reporter(self.rules, self.node.name, self.clock.now()))
         found: dict[str, Finding] = {}
         if look.brief and len(txids) >= FEWEST:
             self._check_network()
             found = self._from_sets(txids, look)
+        elif len(self._whole) and not look.alone and detail is Detail.FULL:
+            found = self._from_whole_blocks(txids, look)
         rest = [txid for txid in txids if txid not in found] if found else list(txids)
         if rest:
             found |= self._one_by_one(rest, look)
@@ -210,6 +178,21 @@ class Bitcoind:
                 found[txid] = earlier(txid, _WAITING, "pending")
         return found
 
+    # -- many ids, everything
+
+    def _from_whole_blocks(self, txids: Sequence[str], look: Look) -> dict[str, Finding]:
+        """Those of ``txids`` that blocks hold which were read whole."""
+        info = self.info()
+        self._whole.follow(info.bestblockhash)
+        held = self._whole.mined
+        txs = [block.txs[txid] for txid in txids if (block := held.get(txid)) is not None]
+        return self.report_mined(txs, look, info.blocks)
+
+    def _worth_reading_whole(self, block_hash: str) -> int:
+        """Ids found in a block after which reading all of it is likely to pay."""
+        in_block = self._headers[block_hash].in_block if block_hash in self._headers else 0
+        return max(40, in_block // 8) if 0 < in_block <= LARGEST_WHOLE else 2**31
+
     # -- one by one
 
     def _one_by_one(self, txids: Sequence[str], look: Look, again: bool = True) -> dict[str, Finding]:
@@ -234,8 +217,12 @@ class Bitcoind:
                 stale.append(tx)
         del answers
         found = self.report_mined(mined, look)
-        if look.brief and len(txids) >= FEWEST:
-            self.recent.found_in([tx.blockhash for tx in mined])
+        if not look.alone and mined:
+            hashes = [tx.blockhash for tx in mined]
+            if not look.brief:
+                self._whole.found_in(hashes, self._worth_reading_whole)
+            elif len(txids) >= FEWEST:
+                self.recent.found_in(hashes)
         if waiting:
             found |= self._report_waiting(waiting, look)
         if missing or stale:
@@ -249,18 +236,23 @@ class Bitcoind:
             found |= dict.fromkeys(moved, Absent(self.node.name, "busy", "it changed while it was looked up"))
         return found
 
-    def report_mined(self, txs: Sequence[AnyTx], look: Look) -> dict[str, Finding]:
-        """Reports of transactions in blocks of the active chain. Raises `NodeFailed`."""
+    def report_mined(self, txs: Sequence[AnyTx], look: Look, tip: int | None = None) -> dict[str, Finding]:
+        """Reports of transactions in blocks of the active chain.
+
+        Their depth is what the node told, or counted from the height ``tip``. Raises `NodeFailed`.
+        """
         rules, report, coin, node = self.rules, look.reporter.report, self.rules.coin, self.node.name
         headers = self._learn_headers({tx.blockhash for tx in txs}) if txs else {}
         states: dict[tuple[str, int, bool], Confirming | Confirmed] = {}
         found: dict[str, Finding] = {}
-        if look.alone:
-            self.mempool.fill_prevouts([tx for tx in txs if isinstance(tx, wire.Tx)], MOST_INPUTS)
+        open_ones = [tx for tx in txs if type(tx) is wire.Tx and lacking(tx)]
+        if open_ones:
+            sized = [(tx, headers[tx.blockhash].in_block) for tx in open_ones]
+            fill_mined(self.node, self.rules.network.name, sized)
         for tx in txs:
-            block_hash, confirmations = tx.blockhash, tx.confirmations
-            coinbase = tx.coinbase
+            block_hash, coinbase = tx.blockhash, tx.coinbase
             height = headers[block_hash].height
+            confirmations = tx.confirmations if tip is None else max(tip - height + 1, 1)
             status = states.get((block_hash, confirmations, coinbase))
             if status is None:
                 block = Block(height, block_hash, headers[block_hash].time)
@@ -280,7 +272,7 @@ class Bitcoind:
             return {tx.txid: self._pending(tx, _WAITING, look) for tx in txs}
         whole = [tx for tx in txs if isinstance(tx, wire.Tx)]
         entries, look.market = self.mempool.entries([tx.txid for tx in whole])
-        self.mempool.fill_prevouts(whole, MOST_INPUTS)
+        fill_waiting(self.node, self.rules.network.name, whole, MOST_INPUTS)
         left = self._left_blocks([tx.txid for tx in whole], look)
         found: dict[str, Finding] = {}
         for tx, entry in zip(whole, entries, strict=True):

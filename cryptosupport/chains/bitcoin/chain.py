@@ -93,7 +93,8 @@ class BitcoinChain:
 
         One node is asked; of what it does not have, all others too. Raises `NodesFailed` when none can be asked.
         """
-        answered, findings = self._nodes.first(lambda node: (node, self._sources[node].look_up(txids, detail, memory)))
+        sources, alone = self._sources, len(txids) == 1
+        answered, findings = self._nodes.first(lambda node: (node, sources[node].look_up(txids, detail, memory, alone)))
         if all(map(_settled, findings)):
             return [self._reported(txid, [finding]) for txid, finding in zip(txids, findings, strict=True)]
         said = {txid: [finding] for txid, finding in zip(txids, findings, strict=True)}
@@ -101,15 +102,15 @@ class BitcoinChain:
             open_ones = [txid for txid, so_far in said.items() if not any(map(_settled, so_far))]
             if not open_ones:
                 break
-            for txid, finding in zip(open_ones, self._ask(node, open_ones, detail, memory), strict=True):
+            for txid, finding in zip(open_ones, self._ask(node, open_ones, detail, memory, alone), strict=True):
                 said[txid].append(finding)
         return [self._reported(txid, said[txid]) for txid in txids]
 
     def _ask(
-        self, node: Node, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting]
+        self, node: Node, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting], alone: bool
     ) -> Sequence[Finding]:
         try:
-            return self._sources[node].look_up(txids, detail, memory)
+            return self._sources[node].look_up(txids, detail, memory, alone)
         except NodeFailed as failure:
             said = failure.message.removeprefix(f"{failure.node}: ")
             return [Absent(node.name, failure.reason, said)] * len(txids)

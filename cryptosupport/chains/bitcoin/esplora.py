@@ -60,10 +60,15 @@ class Esplora:
         self.clock = clock
         self._right_network = False
 
-    def look_up(self, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting]) -> list[Finding]:
-        """What this server says of each of ``txids``, in their order. Raises `NodeFailed`."""
+    def look_up(
+        self, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting], alone: bool
+    ) -> list[Finding]:
+        """What this server says of each of ``txids``, in their order; ``alone``: one is asked for.
+
+        Raises `NodeFailed`.
+        """
         self.check_network()
-        look = EsploraLook(detail, len(txids) == 1, memory, Reporter(self.rules, self.node.name, self.clock.now()))
+        look = EsploraLook(detail, alone, memory, Reporter(self.rules, self.node.name, self.clock.now()))
         seen = self.at_once(self._status if look.brief else self.tx, txids)
         look.tip = self.tip_height()  # after the transactions: no block of theirs is above it
         found: dict[str, Finding] = {}

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cryptosupport.chains.bitcoin import wire
-from cryptosupport.chains.bitcoin.bitcoind import Look
 from cryptosupport.chains.bitcoin.esplora import EsploraLook
+from cryptosupport.chains.bitcoin.look import Look
 from cryptosupport.chains.bitcoin.reports import Absent, Finding
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import FeeRate

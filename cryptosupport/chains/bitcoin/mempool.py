@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,14 +17,7 @@ from cryptosupport.transport import Call, JsonRpcNode, RpcFault, decode
 FRESH = 5.0
 """Seconds for which the market is not asked again."""
 
-MOST_PARENTS = 50
-"""Whole parent transactions that are read to learn whom an unconfirmed one is from."""
-
 _ENTRY = msgspec.json.Decoder(wire.Entry)
-_COIN = msgspec.json.Decoder(wire.Coin | None)
-_PARENT = msgspec.json.Decoder(wire.Tx)
-
-Outpoint = tuple[str, int]
 
 
 class Mempool:
@@ -90,35 +83,6 @@ class Mempool:
             signals_rbf=entry.replaceable,
             was_in=was_in,
         )
-
-    def fill_prevouts(self, txs: Iterable[wire.Tx], most: int) -> None:
-        """Add to the inputs of ``txs`` the outputs that they spend, where the node did not tell and for ``most``
-        inputs at most.
-
-        The set of unspent outputs holds those of confirmed parents; other parents are read whole. Raises `NodeFailed`.
-        """
-        open_inputs = [vin for tx in txs for vin in tx.vin if vin.prevout is None and vin.coinbase is None][:most]
-        if not open_inputs:
-            return
-        name = self._node.name
-        coins = self._node.batch([Call("gettxout", (vin.txid, vin.vout, False)) for vin in open_inputs])
-        orphans = []
-        for vin, answer in zip(open_inputs, coins, strict=True):
-            coin = None if isinstance(answer, RpcFault) else decode(answer, _COIN, name)
-            if coin is None:
-                orphans.append(vin)
-            else:
-                vin.prevout = wire.Prevout(coin.script, coin.value)
-        parents = list(dict.fromkeys(vin.txid for vin in orphans))[:MOST_PARENTS]
-        if not parents:
-            return
-        outputs: dict[Outpoint, wire.Prevout] = {}
-        for answer in self._node.batch([Call("getrawtransaction", (parent, 1)) for parent in parents]):
-            if not isinstance(answer, RpcFault):
-                parent = decode(answer, _PARENT, name)
-                outputs |= {(parent.txid, out.n): wire.Prevout(out.script, out.value) for out in parent.vout}
-        for vin in orphans:
-            vin.prevout = outputs.get(vin.outpoint)
 
 
 def amount(raw: msgspec.Raw, node: str) -> int:

@@ -103,6 +103,36 @@ def _read_tx(block: bytes, start: int) -> RawTx:
     return RawTx(block, start, _within(block, place + 4), body, body_end, segwit, tuple(inputs))
 
 
+def inputs_of(raw: bytes) -> list[tuple[str, int]]:
+    """What a serialised transaction spends: (txid, vout). Raises `ValueError` when it is cut."""
+    tx = _read_tx(raw, 0)
+    return [
+        (raw[place : place + 32][::-1].hex(), int.from_bytes(raw[place + 32 : place + 36], "little"))
+        for place in tx.inputs
+    ]
+
+
+def outputs_of(raw: bytes, most: int) -> list[tuple[int, bytes]]:
+    """The first ``most`` outputs of a serialised transaction: satoshis and script.
+
+    Raises `ValueError` when it is cut.
+    """
+    place = 6 if raw[4:6] == b"\x00\x01" else 4
+    count, place = _number(raw, place)
+    for _ in range(count):
+        length, place = _number(raw, place + 36)
+        place += length + 4
+    count, place = _number(raw, place)
+    found = []
+    for _ in range(min(count, most)):
+        satoshis = int.from_bytes(raw[place : place + 8], "little")
+        length, place = _number(raw, place + 8)
+        found.append((satoshis, raw[place : place + length]))
+        place += length
+    _within(raw, place)
+    return found
+
+
 def _number(block: bytes, place: int) -> tuple[int, int]:
     """A compact size and where it ends."""
     if place >= len(block):

@@ -13,14 +13,15 @@ import msgspec
 
 from cryptosupport.chains.bitcoin import reports, wire
 from cryptosupport.chains.bitcoin.absence import NOT_FOUND, proof_of_absence, why_missing
-from cryptosupport.chains.bitcoin.bitcoind import AnyTx, Bitcoind, Look
+from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
+from cryptosupport.chains.bitcoin.look import AnyTx, Look
 from cryptosupport.chains.bitcoin.reports import Absent, Finding
 from cryptosupport.chains.bitcoin.spends import Fate, Outpoint, trace
 from cryptosupport.chains.bitcoin.wallets import Known
 from cryptosupport.chains.bitcoin.winners import Winner, find_winner
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import Amount
-from cryptosupport.domain.transactions import Dropped, Pending, PendingReason, Replaced, Sighting
+from cryptosupport.domain.transactions import Dropped, Pending, PendingReason, Replaced, Sighting, TxReport
 from cryptosupport.transport import Call, RpcFault, decode
 
 MOST_OUTPUTS = 20
@@ -82,11 +83,10 @@ class Search:
         traced = [case for case in cases if case.inputs]
         fates = trace(self._node, [case.inputs for case in traced], [self._conflicts(case) for case in traced])
         by_txid = {case.txid: fate for case, fate in zip(traced, fates, strict=True)}
-        for case in cases:
-            finding = self._conclude(case, by_txid.get(case.txid))
-            if finding is None:
-                continue  # it is back: the caller asks again
-            found[case.txid] = finding
+        concluded = {case.txid: self._conclude(case, by_txid.get(case.txid)) for case in cases}
+        back = self._are_back([txid for txid, each in concluded.items() if _unnamed(each)])
+        # What is back is left out: the caller asks for it again.
+        found |= {txid: each for txid, each in concluded.items() if each is not None and txid not in back}
         for txid in lost:
             if isinstance(found.get(txid), Absent):
                 found[txid] = self._absent(missing[txid])
@@ -124,14 +124,14 @@ class Search:
         if self._proof.code not in ("no_index", "indexing"):
             return {}, []
         where = {txid: each for txid in txids if (each := self._known_block(txid)) is not None}
-        if self._look.alone and not where and (block_hash := self._block_of_outputs(txids[0])) is not None:
+        if self._look.alone and txids and not where and (block_hash := self._block_of_outputs(txids[0])) is not None:
             where = {txids[0]: block_hash}
         return self._in_blocks(where)
 
     def _in_blocks(self, where: Mapping[str, str]) -> tuple[dict[str, Finding], list[AnyTx]]:
-        calls = [
-            Call("getrawtransaction", (txid, self._look.verbosity, block_hash)) for txid, block_hash in where.items()
-        ]
+        # Without an index the parents cannot be asked for: the node has to tell what is spent.
+        verbosity = 1 if self._look.brief else 2
+        calls = [Call("getrawtransaction", (txid, verbosity, block_hash)) for txid, block_hash in where.items()]
         mined: list[AnyTx] = []
         stale: list[AnyTx] = []
         for txid, answer in zip(where, self._node.batch(calls) if calls else [], strict=True):
@@ -174,8 +174,8 @@ class Search:
         sighting, known = self._look.memory.get(txid), next(iter(self._look.known.get(txid, ())), None)
         if stale is not None:
             inputs = [(vin.txid, vin.vout) for vin in stale.vin if wire.HASH.fullmatch(vin.txid)]
-        elif known is not None and known.tx.decoded is not None:
-            inputs = [vin.outpoint for vin in known.tx.decoded.vin if wire.HASH.fullmatch(vin.txid)]
+        elif known is not None:
+            inputs = known.inputs(self._node.name)
         else:
             inputs = reports.remembered_inputs(sighting)
         return _Case(txid, inputs, sighting, known, stale)
@@ -243,12 +243,23 @@ class Search:
         for txid, known in self._bitcoind.wallets.know(conflicts).items():
             tx = known[0].tx
             header = self._bitcoind.header(tx.blockhash) if tx.confirmations > 0 and tx.blockhash else None
-            if header is None or tx.decoded is None:
+            if header is None:
                 continue
-            for vin in tx.decoded.vin:
-                if vin.outpoint in case.inputs:
-                    return Winner(txid, f"{vin.txid}:{vin.vout}", tx.blockhash, header.height)
+            for parent, vout in known[0].inputs(self._node.name):
+                if (parent, vout) in case.inputs:
+                    return Winner(txid, f"{parent}:{vout}", tx.blockhash, header.height)
         return None
+
+    def _are_back(self, txids: Sequence[str]) -> set[str]:
+        """Those of ``txids`` that the node has by now: what spent their coins was they themselves, mined meanwhile."""
+        answers = self._node.batch([Call("getrawtransaction", (txid, 1)) for txid in txids]) if txids else []
+        there = set()
+        for txid, answer in zip(txids, answers, strict=True):
+            if not isinstance(answer, RpcFault):
+                tx = decode(answer, wire.BriefTx, self._node.name)
+                if tx.confirmations > 0 or not tx.blockhash:
+                    there.add(txid)
+        return there
 
     # -- conclusions
 
@@ -302,3 +313,9 @@ class Search:
         self._look.note(
             case.txid, "winner_confirmations", self._look.info.blocks - winner.height + 1, "getblockchaininfo"
         )
+
+
+def _unnamed(finding: Finding | None) -> bool:
+    """Whether it is said to be replaced by nobody knows whom."""
+    status = finding.status if isinstance(finding, TxReport) else None
+    return isinstance(status, Replaced) and status.by is None

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import msgspec
 
 from cryptosupport.chains.bitcoin import wire
+from cryptosupport.chains.bitcoin.rawblocks import inputs_of
+from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.ports import Clock
 from cryptosupport.domain.transactions import Transfer
 from cryptosupport.transport import Call, JsonRpcNode, RpcFault, decode
@@ -35,6 +37,16 @@ class Known:
     def funded(self) -> bool:
         """Whether the wallet's coins went in."""
         return bool(bytes(self.tx.fee)) or any(line.category == "send" for line in self.tx.details)
+
+    def inputs(self, node: str) -> list[tuple[str, int]]:
+        """What it spends. Raises `NodeFailed` naming ``node`` when that cannot be read."""
+        try:
+            spent = inputs_of(bytes.fromhex(self.tx.hex)) if self.tx.hex else []
+        except ValueError:
+            raise NodeFailed(node, "bad_answer", "a wallet's transaction that cannot be read") from None
+        if not spent and self.tx.decoded is not None:
+            spent = [vin.outpoint for vin in self.tx.decoded.vin]
+        return [(txid, vout) for txid, vout in spent if wire.HASH.fullmatch(txid)]
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -76,7 +88,6 @@ class Wallets:
                 if not isinstance(answer, RpcFault):
                     known.setdefault(txid, []).append(Known(wallet, decode(answer, _TX, self._node.name)))
         return known
-
 
 
 def tell_change(known: Sequence[Known], transfers: tuple[Transfer, ...]) -> tuple[Transfer, ...]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 
 MAX_SATOSHIS = 21_000_000 * 100_000_000
 """MAX_MONEY in Bitcoin Core's consensus/amount.h."""
@@ -90,7 +89,7 @@ class Script(Struct, gc=False):
 class Prevout(Struct, gc=False):
     """The output that an input spends (verbosity 2, since Bitcoin Core 25)."""
 
-    script: Script = msgspec.field(name="scriptPubKey")
+    script: Script = field(name="scriptPubKey")
     value: Raw
 
 
@@ -114,7 +113,7 @@ class Vout(Struct, gc=False):
 
     value: Raw
     n: Index
-    script: Script = msgspec.field(name="scriptPubKey")
+    script: Script = field(name="scriptPubKey")
 
 
 class Tx(Struct, gc=False):
@@ -172,6 +171,7 @@ class Header(Struct, gc=False):
     height: Height
     time: Time
     confirmations: Depth = 0
+    in_block: Count = field(name="nTx", default=0)
 
 
 class BlockTxids(Struct, gc=False):
@@ -241,7 +241,7 @@ class Entry(Struct, gc=False):
     time: Time
     descendantcount: Count = 1
     wtxid: str | None = None
-    replaceable: bool | None = msgspec.field(name="bip125-replaceable", default=None)
+    replaceable: bool | None = field(name="bip125-replaceable", default=None)
     unbroadcast: bool = False
 
 
@@ -256,7 +256,7 @@ class Coin(Struct, gc=False):
     """gettxout."""
 
     value: Raw
-    script: Script = msgspec.field(name="scriptPubKey")
+    script: Script = field(name="scriptPubKey")
     confirmations: Depth = 0
     bestblock: str = ""
 
@@ -281,7 +281,8 @@ class WalletTx(Struct, gc=False):
     """gettransaction with ``verbose``; negative confirmations count the blocks on a conflicting one."""
 
     confirmations: Depth
-    decoded: Tx | None = None
+    decoded: Tx | None = None  # since Bitcoin Core 0.19
+    hex: str = ""
     fee: Raw = Raw()
     blockhash: str = ""
     walletconflicts: tuple[str, ...] = ()
