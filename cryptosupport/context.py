@@ -113,8 +113,14 @@ class Context:
         return enabled
 
     def chains(self, name: str | None = None, own_only: bool = False) -> list[Chain]:
-        """The chain ``name``, else every enabled chain, ready to be asked."""
-        return [self._open_chain(settings, own_only) for settings in self.chain_settings(name)]
+        """The chain ``name``, else every enabled chain that has an endpoint which may be asked, ready to be asked."""
+        settings = self.chain_settings(name)
+        if name is None:
+            settings = [each for each in settings if any(node.own or not own_only for node in each.nodes)]
+        if not settings:
+            wanted = "marked own = true" if own_only else "named"
+            raise BadSettings(f"no endpoint is {wanted} in {self.folder / 'chains'}: there is nobody to ask")
+        return [self._open_chain(each, own_only) for each in settings]
 
     def _open_chain(self, settings: ChainSettings, own_only: bool) -> Chain:
         from msgspec.structs import replace

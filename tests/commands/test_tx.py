@@ -307,6 +307,13 @@ def test_own_nodes_asks_no_other(run: Program, configs: Configs, anvil: Anvil) -
     alone = run("tx", "status", txid, "--chain", "other", "--own-nodes", "--json")
     assert alone.exit_code == 6
     assert "no endpoint may be asked" in alone.json["error"]["message"]
+    found = run("tx", "status", txid, "--own-nodes", "--json").json
+    assert (found["chain"], "other" in found["summary"]) == ("dev", False)
+    assert run("tx", "status", ABSENT, "--own-nodes").exit_code == 11
+    configs({"dev": anvil}, dev={"endpoints": [{"url": anvil.url}]})
+    nobody = run("tx", "status", txid, "--own-nodes")
+    assert nobody.exit_code == 8
+    assert "own = true" in nobody.stderr
 
 
 def test_a_chain_that_is_off_is_asked_only_by_name(run: Program, configs: Configs, anvil: Anvil) -> None:
