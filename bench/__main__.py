@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import random
 import sys
 import tempfile
 import time
@@ -16,15 +17,15 @@ from pathlib import Path
 from bench.ledgers import fill_anvil, fill_bitcoind
 from bench.limits import best_combination, recorder, send
 from bench.measuring import ROOT, interleaved
-from bench.subjects import Rival, Subject
+from bench.subjects import REPEATS, Rival, Subject
 from cryptosupport import __version__
 from cryptosupport.outside.nodes import start_anvil, start_bitcoind
 
-TRANSACTIONS = 100_000
-FULL = 20_000
-SAMPLE = 4_000
+TRANSACTIONS = 60_000
+FULL_SECONDS, MOST_FULL = 8, 20_000
+SAMPLE_SECONDS, MOST_SAMPLE = 0.7, 4_000
 LINES = 1_000_000
-MOST_SECONDS = 150
+MOST_SECONDS = 200
 """For one run over many lines: fewer lines are taken where a million would take longer."""
 
 EVM = """\
@@ -80,6 +81,7 @@ def subjects() -> Iterator[tuple[Subject, Subject]]:
                 fill_bitcoind(bitcoin, TRANSACTIONS),
                 others,
                 Path(folder) / "bitcoin",
+                by_id="getrawtransaction",
             ),
         )
 
@@ -98,16 +100,16 @@ def one_id(subject: Subject) -> list[Row]:
     ids = subject.txids
 
     def ours(number: int) -> float:
-        return subject.status("one", ids[number], "--json").seconds
+        return subject.status("one", ids[number], "--json")
 
     theirs = [
-        lambda number, rival=rival: subject.rival(rival, [ids[number]]).seconds
+        lambda number, rival=rival: subject.rival(rival, [ids[number]])
         for rival in subject.rivals
         if rival.name != "web3_batches"
     ]
     ours(0)  # the memory is made, and files are in the cache
     mine, *others = interleaved(11, ours, *theirs)
-    rows = [(subject.title, "`tx status TXID --json`", f"{mine * 1000:.0f} ms", "1")]
+    rows: list[Row] = [(subject.title, "`tx status TXID --json`", f"{mine * 1000:.0f} ms", "1")]
     names = [rival.title for rival in subject.rivals if rival.name != "web3_batches"]
     for name, seconds in zip(names, others, strict=True):
         name = name.replace(", one after the other", " script").replace(", a process for each", " from Python")
@@ -120,47 +122,60 @@ def one_id(subject: Subject) -> list[Row]:
 
 def many_ids(subject: Subject) -> tuple[list[Row], float]:
     """Full facts of many ids: beside the node's own limit on the same calls, and other tools. Also returns our rate."""
-    say(f"{subject.title}: {FULL:,} ids, full facts")
-    ids = subject.txids[:FULL]
+
+    def ours(run: str, count: int, url: str | None = None, shuffled: bool = False) -> float:
+        txids = subject.txids[:count]
+        if shuffled:
+            random.Random(3).shuffle(txids)
+        path = str(subject.file(txids))
+        return subject.status(run, "-o", "jsonl", "--input", path, url=url, expected=(0, 12))
+
+    ours("warm", 1_000)
+    probed = 1_000 / ours("probe", 1_000)
+    count = max(2_000, min(int(probed * FULL_SECONDS), MOST_FULL))
+    say(f"{subject.title}: {count:,} ids, full facts")
     with recorder(subject.node.url) as recording:
-        subject.status(
-            "recorded", "--input", str(subject.file(ids)), "-o", "jsonl", url=recording.url, expected=(0, 12)
-        )
+        ours("recorded", count, recording.url)
     calls = recording.calls()
     url, login = subject.node.url, subject.login
-    share = len(calls) * SAMPLE // FULL
-    connections, size = best_combination(url, login, calls[:share])
-
-    def ours(number: int) -> float:
-        path = subject.file(ids)
-        return subject.status(f"full-{number}", "--input", str(path), "-o", "jsonl", expected=(0, 12)).seconds
-
-    def limit(number: int) -> float:
-        return send(url, login, calls, connections, size)
-
-    mine, raw = (FULL / seconds for seconds in interleaved(5, ours, limit))
-    rows = [
-        (subject.title, "`tx status --input FILE -o jsonl`, whole process", f"{mine:,.0f}", "1", f"{mine / raw:.0%}"),
-        (
-            subject.title,
-            f"the node's limit: the same {len(calls):,} calls raw, {connections} connections, {size} in a batch",
-            f"{raw:,.0f}",
-            f"{mine / raw:.2f}",
-            "100%",
-        ),
+    sample = max(200, min(int(probed * SAMPLE_SECONDS), MOST_SAMPLE))
+    connections, size = best_combination(url, login, calls[: len(calls) * sample // count])
+    seconds, shuffled, limit = interleaved(
+        5,
+        lambda number: ours(f"full-{number}", count),
+        lambda number: ours(f"shuffled-{number}", count, shuffled=True),
+        lambda number: send(url, login, calls, connections, size),
+    )
+    mine, mixed, raw = count / seconds, count / shuffled, count / limit
+    tool = f"the node's limit: the same {len(calls):,} calls raw, {connections} connections, {size} in a batch"
+    rows: list[Row] = [
+        (subject.title, f"`tx status --input FILE` ({count:,} ids)", f"{mine:,.0f}", "1", f"{mine / raw:.0%}"),
+        (subject.title, "the same in random order", f"{mixed:,.0f}", f"{mine / mixed:.2f}", f"{mixed / raw:.0%}"),
+        (subject.title, tool, f"{raw:,.0f}", f"{mine / raw:.2f}", "100%"),
     ]
+    if subject.by_id:
+        tool, rate = f"the node's limit with {subject.by_id} for each id, raw", _by_id(subject, subject.by_id)
+        rows.append((subject.title, tool, f"{rate:,.0f}", f"{mine / rate:.1f}", f"{rate / raw:.1%}"))
     for rival in subject.rivals:
         rate = _rate(subject, rival)
         rows.append((subject.title, rival.title, f"{rate:,.0f}", f"{mine / rate:.1f}", f"{rate / raw:.1%}"))
     return rows, mine
 
 
+def _by_id(subject: Subject, method: str) -> float:
+    """Ids a second when each is asked for with ``method`` at its highest detail, raw, in the better of two ways."""
+    calls: list[dict[str, object]] = [
+        {"jsonrpc": "2.0", "method": method, "params": [txid, 2]} for txid in subject.txids[:1_000]
+    ]
+    return len(calls) / min(send(subject.node.url, subject.login, calls, 4, size) for size in (50, 200))
+
+
 def _rate(subject: Subject, rival: Rival) -> float:
     """Ids a second without the start of the process: what many take beyond few."""
     few, many = interleaved(
         3,
-        lambda _: subject.rival(rival, subject.txids[: rival.few]).seconds,
-        lambda _: subject.rival(rival, subject.txids[: rival.many]).seconds,
+        lambda _: subject.rival(rival, subject.txids[: rival.few]),
+        lambda _: subject.rival(rival, subject.txids[: rival.many]),
     )
     return (rival.many - rival.few) / (many - few)
 
@@ -171,9 +186,7 @@ def brief(subject: Subject) -> list[Row]:
     path = str(subject.file(subject.txids))
     (seconds,) = interleaved(
         3,
-        lambda number: (
-            subject.status(f"brief-{number}", "--brief", "--input", path, "-o", "jsonl", expected=(0, 12)).seconds
-        ),
+        lambda number: subject.status(f"brief-{number}", "--brief", "--input", path, "-o", "jsonl", expected=(0, 12)),
     )
     return [(subject.title, f"{TRANSACTIONS:,}", f"{TRANSACTIONS / seconds:,.0f}")]
 
@@ -182,17 +195,17 @@ def brief(subject: Subject) -> list[Row]:
 
 
 def memory(subject: Subject, rate: float) -> list[Row]:
-    """The most memory that a short and a very long input take."""
-    rows = []
-    long = min(LINES, int(rate * MOST_SECONDS))
-    for lines in (10_000, long):
+    """The most memory that a short, a long and a very long input take."""
+    rows: list[Row] = []
+    long = min(LINES, int(rate * MOST_SECONDS) * REPEATS)
+    for lines in sorted({10_000, min(100_000, long), long}):
         say(f"{subject.title}: memory for {lines:,} lines")
         path = str(subject.file(subject.mixture(lines)))
-        ran = subject.status(f"memory-{lines}", "--input", path, "-o", "jsonl", expected=(2,))
-        told = sum(chunk.count(b"\n") for chunk in _chunks(subject.folder / "output"))
+        seconds, most = subject.status_memory(f"memory-{lines}", "--input", path, "-o", "jsonl", expected=(2,))
+        told = sum(chunk.count(b"\n") for chunk in _chunks(subject.output))
         if told != lines:
             raise RuntimeError(f"{lines} lines in, {told} lines out")
-        rows.append((subject.title, f"{lines:,}", f"{ran.seconds:.1f} s", f"{ran.peak_mb:.0f} MB"))
+        rows.append((subject.title, f"{lines:,}", f"{seconds:.1f} s", f"{most:.0f} MB"))
     return rows
 
 
@@ -244,9 +257,12 @@ def main() -> None:
     report = template.format(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         machine=machine(),
-        versions=f"cryptosupport {__version__}, web3 {version('web3')}, python-bitcoinlib {version('python-bitcoinlib')}",
+        versions=f"cryptosupport {__version__}, "
+        + ", ".join(f"{each} {version(each)}" for each in ("web3", "python-bitcoinlib")),
         nodes=", ".join(nodes),
         minutes=f"{(time.monotonic() - began) / 60:.1f}",
+        transactions=f"{TRANSACTIONS:,}",
+        limit=str(MOST_SECONDS),
         single=table(("chain", "tool", "median", "times ours"), single),
         bulk=table(("chain", "tool", "ids a second", "ours is so many times", "of the node's limit"), bulk),
         states=table(("chain", "ids, all different", "ids a second"), states),

@@ -10,8 +10,8 @@ from cryptosupport.outside import scenes
 from cryptosupport.outside.nodes import Anvil, Bitcoind
 
 TOKEN_PART = 5  # one in so many EVM transactions moves a token
-FAILED_PART = 100  # and one in so many fails
-EVM_BLOCK = 250
+FAILED_PART = 1_000  # and one in so many fails
+EVM_BLOCK = 150
 BITCOIN_BLOCK = 2_500
 FAN = 1_000
 """Outputs of one transaction that feeds the others."""
@@ -56,7 +56,8 @@ def _payment(number: int, nonces: dict[str, int], chance: random.Random, token: 
 def fill_bitcoind(node: Bitcoind, count: int, seed: int = 1) -> list[str]:
     """Mine ``count`` payments with one input and two outputs to addresses of their own; return their ids.
 
-    The blocks are made of raw transactions that anyone can sign, which spares the wallet and the mempool.
+    Each spends an output of a transaction of its own, which is not among them but in the blocks too. The blocks are
+    made of raw transactions that anyone can sign, which spares the wallet and the mempool.
     """
     chance = random.Random(seed)
     rewards = -(-count // FAN)
@@ -67,31 +68,37 @@ def fill_bitcoind(node: Bitcoind, count: int, seed: int = 1) -> list[str]:
         coinbase = node.rpc("getblock", block)["tx"][0]
         fan = _spend(coinbase, 0, [(_SATOSHIS, _ANYONE_SCRIPT)] * FAN)
         _mine(node, [fan])
-        for vout in range(min(FAN, count - len(txids) - len(waiting))):
-            waiting.append(_payment_of(fan, vout, chance))
-            if len(waiting) == BITCOIN_BLOCK:
-                txids += _mine(node, waiting)
-                waiting = []
+        parents = [_parent(fan, vout, chance) for vout in range(min(FAN, count - len(txids)))]
+        children = [_payment_of(parent, chance) for parent in parents]
+        txids += map(_txid, children)
+        waiting += parents + children
+        while len(waiting) >= BITCOIN_BLOCK:
+            _mine(node, waiting[:BITCOIN_BLOCK])
+            waiting = waiting[BITCOIN_BLOCK:]
     if waiting:
-        txids += _mine(node, waiting)
+        _mine(node, waiting)
     node.mine(3)
     return txids
 
 
-def _payment_of(fan: str, vout: int, chance: random.Random) -> str:
-    sent = chance.randrange(1_000, _SATOSHIS // 2)
-    outputs = [(sent, _p2wpkh(chance)), (_SATOSHIS - sent - 300, _p2wpkh(chance))]
+def _parent(fan: str, vout: int, chance: random.Random) -> str:
+    outputs = [(_SATOSHIS // 4, _p2wpkh(chance)), (_SATOSHIS // 2, _ANYONE_SCRIPT)]
     return _spend(_txid(fan), vout, outputs)
+
+
+def _payment_of(parent: str, chance: random.Random) -> str:
+    sent = chance.randrange(1_000, _SATOSHIS // 4)
+    outputs = [(sent, _p2wpkh(chance)), (_SATOSHIS // 2 - sent - 300, _p2wpkh(chance))]
+    return _spend(_txid(parent), 1, outputs)
 
 
 def _p2wpkh(chance: random.Random) -> bytes:
     return bytes.fromhex("0014") + chance.randbytes(20)
 
 
-def _mine(node: Bitcoind, raws: list[str]) -> list[str]:
-    """Put ``raws`` into a block; return their ids."""
+def _mine(node: Bitcoind, raws: list[str]) -> None:
+    """Put ``raws`` into a block."""
     node.rpc("generateblock", f"raw({_ANYONE_SCRIPT.hex()})", raws)
-    return [_txid(raw) for raw in raws]
 
 
 def _spend(txid: str, vout: int, outputs: list[tuple[int, bytes]]) -> str:

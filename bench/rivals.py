@@ -26,7 +26,7 @@ def web3_script(url: str, ids: Sequence[str], memory: str) -> None:
     blocks: dict[int, Any] = {}
     for txid in ids:
         tx, receipt = w3.eth.get_transaction(txid), w3.eth.get_transaction_receipt(txid)
-        record = _web3_record(tx, receipt, _block(w3, blocks, receipt["blockNumber"]), finalized)
+        record = _web3_record(w3, tx, receipt, _block(w3, blocks, receipt["blockNumber"]), finalized)
         row = (txid, record["state"], record["block_hash"], tx["from"], tx["nonce"], int(time.time()))
         database.execute("insert or replace into seen values (?, ?, ?, ?, ?, ?)", row)
         print(json.dumps(record))
@@ -46,12 +46,12 @@ def web3_batches(url: str, ids: Sequence[str], memory: str) -> None:
                 batch.add(w3.eth.get_transaction_receipt(txid))
             answers = batch.execute()
         for tx, receipt in zip(answers[::2], answers[1::2], strict=True):
-            print(json.dumps(_web3_record(tx, receipt, _block(w3, blocks, receipt["blockNumber"]), finalized)))
+            print(json.dumps(_web3_record(w3, tx, receipt, _block(w3, blocks, receipt["blockNumber"]), finalized)))
 
 
 def bitcoinlib_loop(url: str, ids: Sequence[str], memory: str) -> None:
     """One id after the other with the RPC client of python-bitcoinlib."""
-    from bitcoin.rpc import RawProxy
+    from bitcoin.rpc import RawProxy  # type: ignore[import-untyped]
 
     proxy = RawProxy(service_url=url)
     for txid in ids:
@@ -84,7 +84,7 @@ def _block(w3: Any, blocks: dict[int, Any], height: int) -> Any:
     return blocks[height]
 
 
-def _web3_record(tx: Any, receipt: Any, block: Any, finalized: int) -> dict[str, Any]:
+def _web3_record(w3: Any, tx: Any, receipt: Any, block: Any, finalized: int) -> dict[str, Any]:
     transfers = [
         (log["address"], "0x" + log["topics"][2].hex()[-40:], int(log["data"].hex() or "0", 16))
         for log in receipt["logs"]
@@ -92,6 +92,10 @@ def _web3_record(tx: Any, receipt: Any, block: Any, finalized: int) -> dict[str,
     ]
     if tx["value"] and receipt["status"]:
         transfers.append(("ETH", tx["to"], tx["value"]))
+    reason = None
+    if not receipt["status"]:
+        traced = w3.provider.make_request("debug_traceTransaction", ["0x" + tx["hash"].hex(), {"tracer": "callTracer"}])
+        reason = traced["result"].get("revertReason") or traced["result"].get("error")
     settled = "confirmed" if receipt["blockNumber"] <= finalized else "confirming"
     return {
         "txid": "0x" + tx["hash"].hex(),
@@ -99,6 +103,7 @@ def _web3_record(tx: Any, receipt: Any, block: Any, finalized: int) -> dict[str,
         "height": receipt["blockNumber"],
         "block_hash": "0x" + receipt["blockHash"].hex(),
         "time": block["timestamp"],
+        "failure": reason,
         "fee": str(receipt["gasUsed"] * receipt["effectiveGasPrice"]),
         "transfers": [(asset, recipient, str(amount)) for asset, recipient, amount in transfers],
     }

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measuring import Ran, run
+from bench.measuring import peak_mb, run
 from cryptosupport.outside.nodes import Anvil, Bitcoind
 
 UNKNOWN_PART = 100
 BAD_PART = 1_000
+REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Subject:
     txids: list[str]
     rivals: tuple[Rival, ...]
     folder: Path
+    by_id: str | None = None
+    """A method that answers with all facts of one id, where that is not what the program calls for many."""
 
     @property
     def login(self) -> str | None:
@@ -53,17 +56,27 @@ class Subject:
         (folder / "chains" / "chain.toml").write_text(text, encoding="utf-8")
         return folder
 
-    def status(self, data: str, *arguments: str, url: str | None = None, expected: Sequence[int] = (0,)) -> Ran:
-        """Run `tx status`; each ``data`` is a memory of its own."""
-        folders = ["--configs", str(self.configs(url or self.node.url)), "--data", str(self.folder / data)]
-        output = self.folder / "output"
-        return run(["-m", "cryptosupport", *folders, "tx", "status", *arguments], output, expected)
+    def status(self, data: str, *arguments: str, url: str | None = None, expected: Sequence[int] = (0,)) -> float:
+        """Run `tx status` and return its seconds; each ``data`` is a memory of its own."""
+        return run(self._command(data, url, arguments), self.output, expected)
 
-    def rival(self, rival: Rival, txids: Sequence[str]) -> Ran:
-        """Run another tool over ``txids``."""
-        return run(
-            ["-m", "bench.rivals", rival.name, rival.target, str(self.file(txids)), str(self.folder / "seen.db")]
-        )
+    def status_memory(self, data: str, *arguments: str, expected: Sequence[int] = (0,)) -> tuple[float, float]:
+        """Run `tx status` and return its seconds and the most memory that it held, in MB."""
+        return peak_mb(self._command(data, None, arguments), self.output, expected)
+
+    @property
+    def output(self) -> Path:
+        """What the last run printed."""
+        return self.folder / "output"
+
+    def _command(self, data: str, url: str | None, arguments: Sequence[str]) -> list[str]:
+        folders = ["--configs", str(self.configs(url or self.node.url)), "--data", str(self.folder / data)]
+        return ["-m", "cryptosupport", *folders, "tx", "status", *arguments]
+
+    def rival(self, rival: Rival, txids: Sequence[str]) -> float:
+        """Run another tool over ``txids`` and return its seconds."""
+        given = [rival.target, str(self.file(txids)), str(self.folder / "seen.db")]
+        return run(["-m", "bench.rivals", rival.name, *given])
 
     def file(self, lines: Iterable[str]) -> Path:
         """A file of ids."""
@@ -73,10 +86,11 @@ class Subject:
         return path
 
     def mixture(self, count: int) -> Iterator[str]:
-        """``count`` lines as a desk would have them: known ids again and again, some that nobody knows, some no ids."""
+        """``count`` lines as a desk has them: ids of batches several times, some that nobody knows, some no ids."""
         chance = random.Random(7)
         prefix = "0x" if isinstance(self.node, Anvil) else ""
-        for number, txid in enumerate(itertools.islice(itertools.cycle(self.txids), count)):
+        repeated = (txid for txid in itertools.cycle(self.txids) for _ in range(REPEATS))
+        for number, txid in enumerate(itertools.islice(repeated, count)):
             if number % BAD_PART == 1:
                 yield f"order {number}"
             elif number % UNKNOWN_PART == 1:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,18 @@ def test_the_domain_knows_no_clock_and_no_network() -> None:
     for path in (PACKAGE / "domain").rglob("*.py"):
         modules = set(imported(path)) - {"urllib.parse"}
         assert not (forbidden | {"urllib"}) & {module.split(".")[0] for module in modules}, name_of(path)
+
+
+def test_every_library_that_is_imported_is_one_that_setup_cfg_names() -> None:
+    names = configparser.ConfigParser()
+    names.read(ROOT / "setup.cfg", encoding="utf-8")
+    named = {re.split(r"[<>=~!]", line)[0].lower() for line in names["options"]["install_requires"].split()}
+    modules = {module.split(".")[0] for path in SOURCES for module in imported(path)}
+    homes = packages_distributions()
+    foreign = {module: homes.get(module, []) for module in modules - sys.stdlib_module_names - {"cryptosupport"}}
+    assert {module for module, owners in foreign.items() if not named & {owner.lower() for owner in owners}} == set()
+    used = {owner.lower() for owners in foreign.values() for owner in owners}
+    assert named - used == set(), "named in setup.cfg, imported nowhere"
 
 
 # -- what a --help loads ---------------------------------------------------------------------------------------------

@@ -28,5 +28,5 @@ if ! new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/nu
         fail "$python cannot make a virtual environment (on Debian its package python3-venv is needed)"
 fi
 printf 'venv: installing %s\n' "cryptosupport${extras:+[$extras]}"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" </dev/null ||
+.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" </dev/null ||
     fail "the packages that setup.cfg names could not be installed"

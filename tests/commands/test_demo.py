@@ -71,7 +71,7 @@ def test_without_its_nodes_it_says_how_to_get_them(run: Program, tmp_path: Path)
 def test_told_to_end_it_stops_its_nodes(command: list[str], tmp_path: Path) -> None:
     folder, environment = scratch(tmp_path)
     with subprocess.Popen(
-        [*command, "demo", "-o", "jsonl"],
+        [*command, "demo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | environment,
