@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from cryptosupport.chains.bitcoin import bitcoind as adapter
 from cryptosupport.chains.bitcoin import prevouts, recent
 from cryptosupport.domain.transactions import Confirmed, Confirming, Detail, TxReport
 from cryptosupport.outside.nodes import Bitcoind
@@ -71,7 +70,7 @@ def test_a_chunk_over_many_blocks_is_told_as_the_node_tells_it(bitcoind: Bitcoin
     txids += [bitcoind.rpc("sendmany", "", {FOREIGN: "0.1", ELSEWHERE: "0.2"}, wallet="miner")]
     bitcoind.mine(1)
     shuffled = random.Random(1).sample(txids, len(txids))
-    for _ in range(3):  # one by one first, then from blocks that were read whole
+    for _ in range(2):
         reports = desk.look_at(shuffled)
         assert [report.txid for report in reports] == shuffled
         for report in reports:
@@ -89,7 +88,7 @@ def test_transactions_of_many_inputs_are_told_as_the_node_tells_them(bitcoind: B
     assert prevouts.WHOLE_COST < 80 * prevouts.PARENT_COST
 
 
-def test_a_block_read_whole_is_forgotten_when_it_leaves_the_chain(bitcoind: Bitcoind, desk: Desk) -> None:
+def test_many_of_one_block_wait_again_when_it_leaves_the_chain(bitcoind: Bitcoind, desk: Desk) -> None:
     purse = Purse(bitcoind, 60)
     txids = [purse.pay() for _ in range(60)]
     bitcoind.mine(1)
@@ -102,7 +101,6 @@ def test_a_block_read_whole_is_forgotten_when_it_leaves_the_chain(bitcoind: Bitc
     bitcoind.mine(1, ELSEWHERE)
     for report in desk.look_at(txids):
         check(bitcoind, report)
-    assert adapter.LARGEST_WHOLE < adapter.MOST_WHOLE
 
 
 @pytest.mark.parametrize("detail", [Detail.BRIEF, Detail.FULL])

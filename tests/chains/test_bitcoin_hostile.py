@@ -24,7 +24,6 @@ from tests.chains.bitcoinkit import chain_over
 from tests.chains.servedbitcoin import (
     ADDRESS,
     BLOCK,
-    HEADER,
     HONEST,
     MINED,
     OTHER,
@@ -47,11 +46,6 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     "waiting": {"getrawtransaction": TX},
     "stale": {"getrawtransaction": {**MINED, "confirmations": 0}},
     "missing": {},
-    "whole": {
-        "getblockheader": {**HEADER, "nTx": 30},
-        "getrawtransaction": lambda txid, *_: {**MINED, "txid": txid},
-        "getblock": {**{"hash": BLOCK, "confirmations": 11, "tx": [TX]}, **HEADER},
-    },
     "wallet": {
         "listwallets": ["hot"],
         "gettransaction": {"confirmations": -3, "decoded": TX, "walletconflicts": [OTHER], "fee": -0.00001},
@@ -154,7 +148,7 @@ def test_no_answer_of_a_bitcoind_ends_in_a_traceback(data: st.DataObject) -> Non
     if callable(honest) or isinstance(honest, RpcError):
         honest = TX
     answer = data.draw(broken(honest))
-    many = {"bulk": 30, "whole": 45}.get(situation, 0)
+    many = 30 if situation == "bulk" else 0
     txids = [TXID, *[f"{number:064x}" for number in range(many)]]
     with Node(**{**SITUATIONS[situation], method: answer}) as node:
         for detail in data.draw(st.permutations(list(Detail)))[:2]:

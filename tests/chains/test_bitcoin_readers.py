@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptosupport.chains.bitcoin import rawblocks, wire
-from cryptosupport.chains.bitcoin.heldblocks import HeldBlocks, read_txids, read_whole
+from cryptosupport.chains.bitcoin.heldblocks import HeldBlocks
 from cryptosupport.chains.bitcoin.networks import NETWORKS
 from cryptosupport.chains.bitcoin.winners import find_winner, txid_of_wtxid
 from cryptosupport.outside.nodes import Bitcoind
@@ -78,24 +78,23 @@ def test_the_genesis_hashes_are_the_published_ones(bitcoind: Bitcoind) -> None:
 
 def test_only_so_many_blocks_are_kept_the_last_ones_read(bitcoind: Bitcoind) -> None:
     node = JsonRpcNode(endpoint(bitcoind), Clock())
-    for read in (read_txids, read_whole):
-        held = HeldBlocks(node, read, most=4)
-        hashes = bitcoind.mine(6)
-        held.follow(hashes[-1], 6)
-        assert set(held.mined) == {bitcoind.rpc("getblock", each)["tx"][0] for each in hashes[2:]} or read is read_whole
-        assert len(held) <= 4
-        asked = [each for each in hashes if held.get(each) is None]
-        held.found_in(asked[:1], lambda _: 2)
-        assert held.get(asked[0]) is None  # one id is no reason to read a block
-        held.found_in(asked[:1], lambda _: 2)
-        kept = held.get(asked[0])
-        assert kept is not None
-        assert len(held) <= 4
-        assert held.mined[kept.txids[0]] is kept
-        invalidate_tip(bitcoind, 6)
-        held.follow(bitcoind.mine(1, ELSEWHERE)[0])
-        assert len(held.mined) == len(held) == 0
-    held.found_in(["ab" * 32], lambda _: 1)  # a block that the node does not know
+    held = HeldBlocks(node, most=4)
+    hashes = bitcoind.mine(6)
+    held.follow(hashes[-1], 6)
+    assert set(held.mined) == {bitcoind.rpc("getblock", each)["tx"][0] for each in hashes[2:]}
+    assert len(held) <= 4
+    asked = [each for each in hashes if held.get(each) is None]
+    held.found_in(asked[:1], 2)
+    assert held.get(asked[0]) is None  # one id is no reason to read a block
+    held.found_in(asked[:1], 2)
+    kept = held.get(asked[0])
+    assert kept is not None
+    assert len(held) <= 4
+    assert held.mined[kept.txids[0]] is kept
+    invalidate_tip(bitcoind, 6)
+    held.follow(bitcoind.mine(1, ELSEWHERE)[0])
+    assert len(held.mined) == len(held) == 0
+    held.found_in(["ab" * 32], 1)  # a block that the node does not know
     assert len(held) == 0
     node.close()
 

@@ -10,7 +10,6 @@ import msgspec
 
 from cryptosupport.chains.bitcoin import reports, wire
 from cryptosupport.chains.bitcoin.feemarket import judge
-from cryptosupport.chains.bitcoin.heldblocks import HeldBlocks, read_whole
 from cryptosupport.chains.bitcoin.look import AnyTx, Look
 from cryptosupport.chains.bitcoin.mempool import Mempool, amount
 from cryptosupport.chains.bitcoin.networks import Rules
@@ -39,12 +38,6 @@ MOST_HEADERS = 50_000
 MOST_INPUTS = 300
 """Inputs of waiting transactions in one call whose owner is looked for."""
 
-MOST_WHOLE = 8_000
-"""Transactions of whole blocks that are kept: some 30 MB."""
-
-LARGEST_WHOLE = 3_000
-"""Transactions of a block beyond which reading it whole would make too large an answer."""
-
 NETWORK_AGE = 30.0
 """Seconds for which a node is trusted to be on the network that it was seen on."""
 
@@ -65,7 +58,6 @@ class Bitcoind:
         self.mempool = Mempool(node, clock)
         self.recent = Recent(node, clock)
         self.wallets = Wallets(node, node.own or rules.network.name == "regtest", clock)
-        self._whole = HeldBlocks(node, read_whole, MOST_WHOLE)
         self._headers: dict[str, wire.Header] = {}
         self._network_seen: float | None = None
 
@@ -81,8 +73,6 @@ class Bitcoind:
         if look.brief and len(txids) >= FEWEST:
             self._check_network()
             found = self._from_sets(txids, look)
-        elif len(self._whole) and not look.alone and detail is Detail.FULL:
-            found = self._from_whole_blocks(txids, look)
         rest = [txid for txid in txids if txid not in found] if found else list(txids)
         if rest:
             found |= self._one_by_one(rest, look)
@@ -178,21 +168,6 @@ class Bitcoind:
                 found[txid] = earlier(txid, _WAITING, "pending")
         return found
 
-    # -- many ids, everything
-
-    def _from_whole_blocks(self, txids: Sequence[str], look: Look) -> dict[str, Finding]:
-        """Those of ``txids`` that blocks hold which were read whole."""
-        info = self.info()
-        self._whole.follow(info.bestblockhash)
-        held = self._whole.mined
-        txs = [block.txs[txid] for txid in txids if (block := held.get(txid)) is not None]
-        return self.report_mined(txs, look, info.blocks)
-
-    def _worth_reading_whole(self, block_hash: str) -> int:
-        """Ids found in a block after which reading all of it is likely to pay."""
-        in_block = self._headers[block_hash].in_block if block_hash in self._headers else 0
-        return max(40, in_block // 8) if 0 < in_block <= LARGEST_WHOLE else 2**31
-
     # -- one by one
 
     def _one_by_one(self, txids: Sequence[str], look: Look, again: bool = True) -> dict[str, Finding]:
@@ -217,12 +192,8 @@ class Bitcoind:
                 stale.append(tx)
         del answers
         found = self.report_mined(mined, look)
-        if not look.alone and mined:
-            hashes = [tx.blockhash for tx in mined]
-            if not look.brief:
-                self._whole.found_in(hashes, self._worth_reading_whole)
-            elif len(txids) >= FEWEST:
-                self.recent.found_in(hashes)
+        if look.brief and mined and len(txids) >= FEWEST:
+            self.recent.found_in([tx.blockhash for tx in mined])
         if waiting:
             found |= self._report_waiting(waiting, look)
         if missing or stale:
@@ -236,11 +207,8 @@ class Bitcoind:
             found |= dict.fromkeys(moved, Absent(self.node.name, "busy", "it changed while it was looked up"))
         return found
 
-    def report_mined(self, txs: Sequence[AnyTx], look: Look, tip: int | None = None) -> dict[str, Finding]:
-        """Reports of transactions in blocks of the active chain.
-
-        Their depth is what the node told, or counted from the height ``tip``. Raises `NodeFailed`.
-        """
+    def report_mined(self, txs: Sequence[AnyTx], look: Look) -> dict[str, Finding]:
+        """Reports of transactions in blocks of the active chain. Raises `NodeFailed`."""
         rules, report, coin, node = self.rules, look.reporter.report, self.rules.coin, self.node.name
         headers = self._learn_headers({tx.blockhash for tx in txs}) if txs else {}
         states: dict[tuple[str, int, bool], Confirming | Confirmed] = {}
@@ -252,7 +220,7 @@ class Bitcoind:
         for tx in txs:
             block_hash, coinbase = tx.blockhash, tx.coinbase
             height = headers[block_hash].height
-            confirmations = tx.confirmations if tip is None else max(tip - height + 1, 1)
+            confirmations = tx.confirmations
             status = states.get((block_hash, confirmations, coinbase))
             if status is None:
                 block = Block(height, block_hash, headers[block_hash].time)

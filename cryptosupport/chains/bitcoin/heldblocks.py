@@ -1,4 +1,4 @@
-"""Blocks that hold many of the ids asked for, read whole and kept while they are in the chain.
+"""The ids of blocks that hold many of those asked for, kept while the blocks are in the chain.
 
 Ids that are looked up in bulk often come in the order of time, and then many are in the same blocks.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptosupport.chains.bitcoin import wire
 from cryptosupport.domain.errors import NodeFailed
@@ -20,23 +20,21 @@ MOST_HITS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class HeldBlock:
-    """A block of the active chain: its ids, and its transactions where they were read too."""
+    """A block of the active chain, and its ids."""
 
     block: Block
     txids: Sequence[str]
     previous: str | None
-    txs: dict[str, wire.Tx] = field(default_factory=dict)
 
 
 class HeldBlocks:
-    """The blocks of one node that are kept. Thread-safe; ``read`` gets a block, or None where it cannot be had or kept.
+    """The blocks of one node that are kept. Thread-safe.
 
-    ``most`` transactions are kept in all, those of the blocks read last.
+    ``most`` ids are kept in all, those of the blocks read last.
     """
 
-    def __init__(self, node: JsonRpcNode, read: Callable[[JsonRpcNode, str], HeldBlock | None], most: int) -> None:
+    def __init__(self, node: JsonRpcNode, most: int) -> None:
         self._node = node
-        self._read = read
         self._most = most
         self._lock = threading.RLock()
         self._blocks: dict[str, HeldBlock] = {}
@@ -63,7 +61,7 @@ class HeldBlocks:
             new: list[tuple[str, HeldBlock]] = []
             here: str | None = tip
             while here is not None and here not in self._blocks and len(new) < ahead:
-                block = self._read(self._node, here)
+                block = _read(self._node, here)
                 if block is None:
                     break
                 new.append((here, block))
@@ -72,20 +70,20 @@ class HeldBlocks:
                 self._keep(block_hash, block)
             self._tip = tip
 
-    def found_in(self, hashes: Sequence[str], worth: Callable[[str], int]) -> None:
+    def found_in(self, hashes: Sequence[str], worth: int) -> None:
         """Learn that ids asked one by one were in the blocks ``hashes``. Raises `NodeFailed`.
 
-        A block is read as soon as ``worth(hash)`` ids were found in it.
+        A block is read as soon as ``worth`` ids were found in it.
         """
         with self._lock:
             if len(self._hits) > MOST_HITS:
                 self._hits.clear()
             self._hits.update(hashes)
             for each in set(hashes):
-                if each not in self._blocks and self._hits[each] >= worth(each):
+                if each not in self._blocks and self._hits[each] >= worth:
                     # Read or not, it is not tried again with the next id.
                     self._hits[each] = -self._most
-                    block = self._read(self._node, each)
+                    block = _read(self._node, each)
                     if block is not None:
                         self._keep(each, block)
 
@@ -113,8 +111,8 @@ class HeldBlocks:
                 del self.mined[txid]
 
 
-def read_txids(node: JsonRpcNode, block_hash: str) -> HeldBlock | None:
-    """A block with its ids. Raises `NodeFailed`."""
+def _read(node: JsonRpcNode, block_hash: str) -> HeldBlock | None:
+    """A block with its ids, or None where it cannot be had. Raises `NodeFailed`."""
     try:
         answer = node.call("getblock", block_hash, 1)
     except RpcFault:  # pruned, or gone a moment ago
@@ -123,25 +121,6 @@ def read_txids(node: JsonRpcNode, block_hash: str) -> HeldBlock | None:
     if block.confirmations < 1:
         return None
     return HeldBlock(Block(block.height, block_hash, block.time), block.tx, _previous(block.previousblockhash, node))
-
-
-def read_whole(node: JsonRpcNode, block_hash: str) -> HeldBlock | None:
-    """A block with its transactions and what they spend (verbosity 3). Raises `NodeFailed`."""
-    try:
-        answer = node.call("getblock", block_hash, 3)
-    except RpcFault:
-        return None
-    except NodeFailed as failure:
-        if failure.reason == "too_large":
-            return None
-        raise
-    block = decode(answer, wire.BlockTxs, node.name)
-    if block.confirmations < 1:
-        return None
-    txs = {tx.txid: tx for tx in block.tx}
-    for tx in block.tx:
-        tx.blockhash = block_hash
-    return HeldBlock(Block(block.height, block_hash, block.time), tuple(txs), None, txs)
 
 
 def _previous(text: str | None, node: JsonRpcNode) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cryptosupport.chains.bitcoin import wire
-from cryptosupport.chains.bitcoin.heldblocks import HeldBlock, HeldBlocks, read_txids
+from cryptosupport.chains.bitcoin.heldblocks import HeldBlock, HeldBlocks
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.ports import Clock
 from cryptosupport.transport import JsonRpcNode, RpcFault, decode
@@ -56,7 +56,7 @@ class Recent:
         self._node = node
         self._clock = clock
         self._lock = threading.Lock()
-        self._blocks = HeldBlocks(node, read_txids, MOST_IDS)
+        self._blocks = HeldBlocks(node, MOST_IDS)
         self._tip = ""
         self._height = 0
         self._mempool: frozenset[str] = frozenset()
@@ -83,7 +83,7 @@ class Recent:
 
         Raises `NodeFailed`.
         """
-        self._blocks.found_in(hashes, lambda _: WORTH_READING)
+        self._blocks.found_in(hashes, WORTH_READING)
 
     def _read_mempool(self) -> None:
         began = self._clock.monotonic()
