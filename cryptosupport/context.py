@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptosupport.domain.errors import BadSettings
 if TYPE_CHECKING:
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.look_up import Question
+    from cryptosupport.domain.identifiers import Explorer
     from cryptosupport.domain.ports import Chain, Memory
     from cryptosupport.domain.transactions import Detail
     from cryptosupport.settings import ChainSettings, DeskSettings, WalletSettings
@@ -44,6 +46,21 @@ class Options:
     locale: str | None = None
     quiet: bool = False
     log: str = "text"
+
+
+class _Explorers:
+    """The explorers of all chains, of those that are not asked too; their settings are read when a link is pasted."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __iter__(self) -> Iterator[Explorer]:
+        from cryptosupport.domain.identifiers import explorer
+        from cryptosupport.settings import chain_names
+
+        for name in chain_names(self._context.folder):
+            (settings,) = self._context.chain_settings(name)
+            yield from explorer(name, settings.explorer, settings.explorer_hosts)
 
 
 class Context:
@@ -155,15 +172,9 @@ class Context:
     def question(self, name: str | None, own_only: bool, remember: bool, detail: Detail) -> Question:
         """What `tx` asks of the chains: one by name, or every enabled one."""
         from cryptosupport.desk.look_up import Question
-        from cryptosupport.domain.identifiers import explorer
 
         chains = self.chains(name, own_only)
-        explorers = [
-            place
-            for each in self.chain_settings(name)
-            for place in explorer(each.name, each.explorer, each.explorer_hosts)
-        ]
-        return Question(chains, explorers, self.memory(remember), self.clock, detail, named=name is not None)
+        return Question(chains, _Explorers(self), self.memory(remember), self.clock, detail, named=name is not None)
 
     def installation(self) -> Installation:
         """What `doctor` examines; nothing of it is opened for good."""

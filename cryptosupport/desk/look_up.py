@@ -33,13 +33,16 @@ T = TypeVar("T")
 _RANK: dict[type, int] = {Confirmed: 0, Confirming: 0, Failed: 0, Pending: 1, Replaced: 2, Dropped: 3}
 """Which of several hits is told first: one in a block, one waiting, one that memory knows."""
 
+_NO_INDEX = ("no_index", "indexing")
+"""Codes of nodes that cannot look transactions up by id, and yet know blocks."""
+
 
 @dataclass(slots=True)
 class Question:
     """What is asked about every id: of which chains, how much, with which memory."""
 
     chains: Sequence[Chain]
-    explorers: Sequence[Explorer]
+    explorers: Iterable[Explorer]
     memory: Memory
     clock: Clock
     detail: Detail = Detail.FULL
@@ -65,14 +68,13 @@ def tell(
     """Say what happened to each of ``texts``; a bad one is a `BadLine`, or when it is the only one raises
     `NotATxid`.
     """
-    if single:
+    if wait is not None:
+        yield from watch(texts, question, wait, single=single)
+    elif single:
         (text,) = texts
-        if wait is None:
-            yield look_up(text, question)
-            return
-        parse_txid(text, question.explorers)
-        texts = [text]
-    yield from look_up_all(texts, question, ready) if wait is None else watch(texts, question, wait)
+        yield look_up(text, question)
+    else:
+        yield from look_up_all(texts, question, ready)
 
 
 def look_up(text: str, question: Question) -> TxReport:
@@ -86,7 +88,7 @@ def look_up(text: str, question: Question) -> TxReport:
         report = _merge(pasted, _ask_each(first, pasted, question, threads))
         if then and isinstance(report.status, NotFound | Unknown):
             report = _merge(pasted, [report, *_ask_each(then, pasted, question, threads)])
-        if isinstance(report.status, NotFound) and question.detail is not Detail.BRIEF:
+        if question.detail is not Detail.BRIEF:
             report = _recognise(pasted, report, [*first, *then])
     return report
 
@@ -122,10 +124,13 @@ def _at_hand(lines: Iterator[T], most: int, ready: Callable[[], bool]) -> Iterat
             return
 
 
-def watch(texts: Iterable[str], question: Question, wait: Wait) -> Iterator[TxReport | BadLine]:
+def watch(
+    texts: Iterable[str], question: Question, wait: Wait, *, single: bool = False
+) -> Iterator[TxReport | BadLine]:
     """Look again until every transaction is final or the time is up, then tell how they are.
 
-    What is final already is not asked again. Interrupted, it tells what is known and raises `Interrupted`.
+    What is final already is not asked again. Interrupted, it tells what is known and raises `Interrupted`. A ``single``
+    one that is no id raises `BadInput`.
     """
     clock, lines = question.clock, list(texts)
     until = None if wait.timeout is None else clock.monotonic() + wait.timeout
@@ -133,7 +138,7 @@ def watch(texts: Iterable[str], question: Question, wait: Wait) -> Iterator[TxRe
     known: dict[int, TxReport | BadLine] = {}
     interrupted = False
     try:
-        while not _look_again(lines, known, question, wait):
+        while not _look_again(lines, known, question, wait, single):
             left = pause if until is None else until - clock.monotonic()
             if left <= 0:
                 break
@@ -145,10 +150,13 @@ def watch(texts: Iterable[str], question: Question, wait: Wait) -> Iterator[TxRe
         raise Interrupted
 
 
-def _look_again(lines: Sequence[str], known: dict[int, TxReport | BadLine], question: Question, wait: Wait) -> bool:
+def _look_again(
+    lines: Sequence[str], known: dict[int, TxReport | BadLine], question: Question, wait: Wait, single: bool
+) -> bool:
     """One look at all that is open; whether nothing is open any more."""
     still_open = [index for index in range(len(lines)) if not _settled(known.get(index))]
-    for index, row in zip(still_open, look_up_all([lines[i] for i in still_open], question), strict=True):
+    texts = [lines[index] for index in still_open]
+    for index, row in zip(still_open, tell(texts, question, single=single), strict=True):
         before = known.get(index)
         if isinstance(row, BadLine):
             known[index] = replace(row, line=index + 1)
@@ -168,7 +176,9 @@ def _settled(row: TxReport | BadLine | None) -> bool:
 
 def _candidates(pasted: Pasted, question: Question) -> tuple[list[Chain], list[Chain]]:
     """The chains to ask first, and those to ask when these know nothing (an id that lost its 0x)."""
-    chains = [chain for chain in question.chains if pasted.chain in (None, chain.name)] or list(question.chains)
+    chains = [chain for chain in question.chains if pasted.chain in (None, chain.name)]
+    if not chains and pasted.chain is not None:
+        raise BadInput(f"this link is of {pasted.chain}, which is not asked: use --chain {pasted.chain}")
     able = [chain for chain in chains if chain.txid(pasted.text) is not None]
     first = [chain for chain in able if chain.native(pasted.text)]
     named = question.named or pasted.chain is not None
@@ -208,16 +218,23 @@ def _ask(chain: Chain, txids: Sequence[str], question: Question) -> list[TxRepor
 
 
 def _merge(pasted: Pasted, reports: Sequence[TxReport]) -> TxReport:
-    """One report out of what several chains said: found anywhere is found; not found needs all of them to say so."""
+    """One report out of what several chains said: found anywhere is found; not found needs all of them to say so.
+
+    So does dropped: it may be on the chain that could not be asked.
+    """
     if len(reports) == 1:
-        return reports[0]
+        (report,) = reports
+        lost = type(report.status) is NotFound and report.chain is not None
+        return replace(report, chain=None, asked=(report.chain or "",)) if lost else report
     found = [report for report in reports if not isinstance(report.status, NotFound | Unknown)]
+    unknown = [report for report in reports if isinstance(report.status, Unknown)]
     if found:
         best = min(found, key=lambda report: _RANK[type(report.status)])
-        others = tuple(report.chain for report in found if report is not best and report.chain)
-        return replace(best, also_on=others)
+        there = [report for report in found if not isinstance(report.status, Replaced | Dropped)]
+        if not unknown or not isinstance(best.status, Dropped):
+            others = tuple(report.chain for report in there if report is not best and report.chain)
+            return replace(best, also_on=others)
     asked = tuple(name for report in reports for name in (report.asked or ((report.chain,) if report.chain else ())))
-    unknown = [report for report in reports if isinstance(report.status, Unknown)]
     as_of = max(report.as_of for report in reports)
     if unknown:
         parts = [report.status for report in unknown if isinstance(report.status, Unknown)]
@@ -230,10 +247,12 @@ def _merge(pasted: Pasted, reports: Sequence[TxReport]) -> TxReport:
 
 def _recognise(pasted: Pasted, report: TxReport, chains: Sequence[Chain]) -> TxReport:
     """Say that an id that finds nothing is a block hash or a wtxid, where a node can tell."""
-    for chain in chains:
-        hint = chain.recognise(_own_form(chain, pasted))
-        if hint is not None and isinstance(report.status, NotFound):
-            return replace(report, chain=chain.name, status=replace(report.status, hint=hint[0], meant=hint[1]))
+    status = report.status
+    if isinstance(status, NotFound) or (isinstance(status, Unknown) and status.code in _NO_INDEX):
+        for chain in chains:
+            hint = chain.recognise(_own_form(chain, pasted))
+            if hint is not None:
+                return replace(report, chain=chain.name, status=NotFound(status.nodes, hint[0], hint[1]))
     return report
 
 
@@ -292,9 +311,6 @@ class _Window:
 
     def _merged(self, pasted: Pasted) -> TxReport:
         chunks = self._chunks[pasted]
-        if len(chunks) == 1:
-            future, index = chunks[0]
-            return future.result()[index]
         return _merge(pasted, [future.result()[index] for future, index in chunks])
 
     def _ask_the_others(self, merged: dict[Pasted, TxReport], threads: _Threads, chunk: int) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cryptosupport.domain.errors import NotATxid
@@ -32,8 +33,7 @@ class Explorer:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pasted:
+class Pasted(NamedTuple):
     """A transaction id as somebody gave it: lower case hex, with 0x where it was there. ``chain`` comes from a
     link's host.
     """

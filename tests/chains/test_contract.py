@@ -212,7 +212,7 @@ def test_an_unknown_id_is_not_found_only_by_a_synced_node(bench: Bench) -> None:
     (report,) = bench.chain.look_up([absent(bench)], Detail.FULL, {})
     assert isinstance(report.status, NotFound)
     assert report.status.nodes
-    assert report.chain == "dev"
+    assert report.chain == "dev"  # the desk says on which chains it was not found
     assert report.remember is None
 
 

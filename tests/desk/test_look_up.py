@@ -133,7 +133,29 @@ def test_a_link_asks_only_its_own_chain(desk: Desk, anvil: Anvil, down: str) -> 
     question = desk.ask(desk.evm("down", down), desk.evm("up", anvil))
     report = look_up(f"https://up.example/tx/0x{ABSENT}", question)
     assert isinstance(report.status, NotFound)
-    assert report.chain == "up"
+    assert (report.chain, report.asked) == (None, ("up",))
+
+
+def test_a_link_to_a_chain_that_is_not_asked_is_told_how_to_ask(desk: Desk, anvil: Anvil) -> None:
+    question = desk.ask(desk.evm("up", anvil))
+    question.explorers = explorer("off", "https://off.example/tx/{txid}")
+    with pytest.raises(BadInput, match="--chain off"):
+        look_up(f"https://off.example/tx/0x{ABSENT}", question)
+
+
+def test_dropped_needs_every_chain_too(desk: Desk, anvil_with: Callable[..., Anvil], down: str, tmp_path: Path) -> None:
+    memory = Sightings(tmp_path / "s.db", pytest.fail)
+    one, two = anvil_with(), anvil_with()
+    one.rpc("evm_setAutomine", False)
+    txid = pay(one)
+    assert look_up(txid, desk.ask(desk.evm("one", one), memory=memory)).state == "pending"
+    one.rpc("anvil_dropTransaction", txid)
+    hidden = look_up(txid, desk.ask(desk.evm("one", one), desk.evm("two", down), memory=memory))
+    assert isinstance(hidden.status, Unknown)
+    assert pay(two) == txid
+    replayed = look_up(txid, desk.ask(desk.evm("one", one), desk.evm("two", two), memory=memory))
+    assert (replayed.chain, replayed.state, replayed.also_on) == ("two", "confirmed", ())
+    memory.close()
 
 
 def test_a_block_hash_is_told_to_be_one(desk: Desk, anvil: Anvil) -> None:
@@ -245,6 +267,29 @@ def test_waiting_ends_when_the_time_is_up(desk: Desk, anvil: Anvil) -> None:
     (row,) = watch([pay(anvil)], question, Wait(0.0, lambda report: None))
     assert isinstance(row, TxReport)
     assert isinstance(row.status, Pending)
+
+
+def test_waiting_for_one_that_cannot_be_is_refused_like_a_single_look(
+    desk: Desk, anvil: Anvil, bitcoind: Bitcoind
+) -> None:
+    wait = Wait(0.0, lambda report: None)
+    with pytest.raises(BadInput, match="btc"):
+        list(tell([f"0x{ABSENT}"], desk.ask(desk.bitcoin(bitcoind)), single=True, wait=wait))
+    block = anvil.rpc("eth_getBlockByNumber", "latest", False)["hash"]
+    (report,) = tell([block], desk.ask(desk.evm("eth", anvil)), single=True, wait=wait)
+    assert isinstance(report, TxReport)
+    assert isinstance(report.status, NotFound)
+    assert report.status.hint is Hint.BLOCK_HASH
+
+
+def test_a_block_hash_is_recognised_by_a_node_without_an_index(
+    desk: Desk, bitcoind_with: Callable[..., Bitcoind]
+) -> None:
+    node = bitcoind_with("-txindex=0")
+    report = look_up(node.rpc("getbestblockhash"), desk.ask(desk.bitcoin(node)))
+    assert isinstance(report.status, NotFound)
+    assert report.status.hint is Hint.BLOCK_HASH
+    assert look_up(ABSENT, desk.ask(desk.bitcoin(node))).state == "unknown"
 
 
 def test_interrupted_waiting_tells_what_is_known(desk: Desk, anvil: Anvil) -> None:
