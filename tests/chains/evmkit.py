@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from cryptosupport.chains.evm import EvmChain, open_chain
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.transactions import Detail, Sighting, TxReport
-from cryptosupport.outside.nodes import Anvil
+from cryptosupport.outside.nodes import Anvil, NodeError
 from cryptosupport.settings import AssetSettings, ChainSettings, Endpoint
 from cryptosupport.transport import open_nodes
 from tests.hostile import HostileNode, RpcError
@@ -28,6 +29,7 @@ class Clock:
     """A clock that is set."""
 
     time: int
+    ends_at: float = math.inf
 
     def now(self) -> int:
         return self.time
@@ -95,6 +97,20 @@ def mined(anvil: Anvil, sender: int = 0, to: str | None = "", **fields: Any) -> 
         assert time.monotonic() < deadline, "the node does not mine"
         time.sleep(0.002)
     return txid
+
+
+def without(anvil: Anvil, *methods: str) -> Callable[[str, Sequence[Any]], Any]:
+    """A proxy to ``anvil`` that lacks ``methods``."""
+
+    def answer(method: str, params: Sequence[Any]) -> Any:
+        if method in methods:
+            return RpcError(-32601, f"the method {method} does not exist/is not available")
+        try:
+            return anvil.rpc(method, *params)
+        except NodeError as error:
+            return RpcError(error.code, error.message)
+
+    return answer
 
 
 def number(text: str) -> int:

@@ -12,6 +12,7 @@ from cryptosupport.chains.evm.revert import CUSTOM_ERRORS, PANICS, read_data, re
 from cryptosupport.chains.evm.text import plain
 from cryptosupport.chains.evm.wire import Trace
 from cryptosupport.domain.transactions import Detail, Failed, Failure, FailureCode
+from cryptosupport.domain.wording import advice, summary
 from cryptosupport.outside.nodes import Anvil
 from tests.chains.evmkit import (
     ALICE,
@@ -28,6 +29,7 @@ from tests.chains.evmkit import (
     send,
     text_words,
     transaction,
+    without,
     words,
 )
 from tests.hostile import Exchange, HostileNode, Reply, RpcError, honest, hung_up
@@ -177,9 +179,47 @@ def test_a_replay_that_fails_for_the_nodes_own_reasons_is_no_reason(error: RpcEr
     assert told_by(eth_call=error) == Failure(FailureCode.UNKNOWN, None)
 
 
-def test_all_gas_used_is_out_of_gas_where_nothing_else_is_known() -> None:
-    assert told_by(gas_used=50_000) == Failure(FailureCode.OUT_OF_GAS, None)
+PROBABLY = Failure(FailureCode.OUT_OF_GAS, "probably: all of its gas was used")
+
+
+def test_all_gas_used_is_probably_out_of_gas_where_nothing_else_is_known() -> None:
+    assert told_by(gas_used=50_000) == PROBABLY
+    assert told_by(gas_used=50_000, eth_call="0x") == PROBABLY
+    replayed = told_by(gas_used=50_000, eth_call=RpcError(-32000, "out of gas"))
+    assert replayed == Failure(FailureCode.OUT_OF_GAS, None, replayed=True)
     assert told_by(gas_used=49_999) == Failure(FailureCode.UNKNOWN, None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "invalid opcode: INVALID",
+        "invalid opcode: opcode 0xfe not defined",
+        "EVM error InvalidFEOpcode",
+        "BadInstruction",
+    ],
+)
+def test_an_instruction_that_does_not_exist_is_not_out_of_gas_in_a_replay_either(message: str) -> None:
+    told = told_by(gas_used=50_000, eth_call=RpcError(-32000, message))
+    assert told == Failure(FailureCode.UNKNOWN, message, replayed=True)
+
+
+def test_a_node_that_only_replays_tells_an_old_assertion_from_out_of_gas(anvil: Anvil) -> None:
+    txid = mined(anvil, to=deploy(anvil, INVALID), gas=60_000, value=0)
+    receipt = anvil.rpc("eth_getTransactionReceipt", txid)
+    assert (receipt["status"], receipt["gasUsed"]) == ("0x0", hex(60_000))
+    with HostileNode(without(anvil, TRACING)) as node:
+        report = look(chain_over(node.url), txid)
+    assert isinstance(report.status, Failed)
+    assert report.status.failure == Failure(FailureCode.UNKNOWN, "EVM error InvalidFEOpcode", replayed=True)
+    assert "gas" not in summary(report, "en") + advice(report, "en")
+
+
+def test_a_node_that_neither_traces_nor_replays_leaves_a_doubt(anvil: Anvil) -> None:
+    txid = mined(anvil, to=deploy(anvil, INVALID), gas=60_000, value=0)
+    with HostileNode(without(anvil, TRACING, REPLAY)) as node:
+        report = look(chain_over(node.url), txid)
+    assert "probably" in summary(report, "en")
 
 
 def test_a_replay_that_succeeds_proves_nothing() -> None:
@@ -203,7 +243,7 @@ def test_a_node_that_hangs_up_while_tracing_costs_the_reason_alone() -> None:
 
     with failing_node() as node:
         node.always(hang_up)
-        assert failure_of(node.url, TXID) == Failure(FailureCode.OUT_OF_GAS, None)
+        assert failure_of(node.url, TXID) == PROBABLY
 
 
 def test_a_method_that_the_node_lacks_is_asked_for_once() -> None:

@@ -76,7 +76,17 @@ def test_a_young_block_is_asked_for_again_when_the_head_has_moved() -> None:
         assert asked_heights(node) == [HEAD - 1] * 2
 
 
-def test_brief_asks_for_no_blocks() -> None:
+def test_brief_asks_once_for_each_block_that_is_not_final() -> None:
+    txids = ["0x" + f"{n:064x}" for n in range(30)]
+    answers = {"eth_getTransactionReceipt": lambda txid: receipt(txid, HEAD - int(txid, 16) % 3)}
+    with HostileNode(node_of(answers)) as node:
+        chain = chain_over(node.url, finality="finalized")
+        for _ in range(2):
+            assert {report.state for report in chain.look_up(txids, Detail.BRIEF, {})} == {"confirming"}
+        assert sorted(asked_heights(node)) == [HEAD - 2, HEAD - 1, HEAD]
+
+
+def test_brief_asks_for_no_blocks_that_are_final() -> None:
     answers = {"eth_getTransactionReceipt": receipt()}
     with HostileNode(node_of(answers)) as node:
         chain = chain_over(node.url, finality="finalized")

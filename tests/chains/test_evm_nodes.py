@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from cryptosupport.domain.transactions import (
     Sighting,
     Unknown,
 )
+from cryptosupport.domain.wording import summary
 from cryptosupport.outside.nodes import Anvil
 from cryptosupport.settings import AssetSettings, Endpoint
 from tests.chains.evmkit import (
@@ -37,16 +39,20 @@ from tests.chains.evmkit import (
     SEEN_WAITING,
     TXID,
     chain_over,
+    deploy,
     header,
     in_turn,
     look,
     mined,
     node_of,
+    number,
     receipt,
     send,
     status_of,
+    text_words,
     transaction,
     vector,
+    words,
 )
 from tests.hostile import HostileNode, RpcError
 
@@ -137,6 +143,22 @@ def test_a_receipt_of_a_block_that_left_the_chain_is_asked_for_again() -> None:
     status = status_of(moved)
     assert isinstance(status, Pending)
     assert (status.reason, status.was_in) == (PendingReason.REORGED, "0x" + "44" * 32)
+
+
+@pytest.mark.parametrize(("height", "finality"), [(HEAD - 1, {"finality": "finalized"}), (800, {"confirmations": 1})])
+@pytest.mark.parametrize("detail", Detail)
+def test_a_receipt_of_a_block_outside_the_chain_counts_in_no_look(
+    detail: Detail, height: int, finality: dict[str, Any]
+) -> None:
+    block = {"blockHash": "0x" + "44" * 32, "blockNumber": hex(height)}
+    answers = {
+        "eth_getTransactionByHash": transaction(**block),
+        "eth_getTransactionReceipt": receipt(height=height, blockHash=block["blockHash"]),
+    }
+    with HostileNode(node_of(answers)) as node:
+        status = look(chain_over(node.url, **finality), TXID, detail=detail).status
+    assert isinstance(status, Unknown)
+    assert "names a block that the chain does not have" in status.message
 
 
 def test_answers_about_another_transaction_are_refused() -> None:
@@ -239,6 +261,34 @@ def test_found_on_any_node_is_found() -> None:
     assert isinstance(statuses_over({}, {"eth_getTransactionByHash": transaction()}, FOUND), Confirmed)
 
 
+@pytest.mark.parametrize("count", ["0x5", "0x6"], ids=["waiting", "used"])
+def test_the_pool_of_a_node_out_of_step_is_not_believed(count: str) -> None:
+    winner = {"eth_getTransactionBySenderAndNonce": transaction(OTHER, **MINED)}
+    stale = {**SYNCING, **winner, "eth_getTransactionByHash": transaction(), "eth_getTransactionCount": count}
+    assert isinstance(statuses_over(stale, FOUND), Confirmed)
+    for detail in Detail:
+        status = status_of(stale, detail=detail)
+        assert isinstance(status, Unknown)
+        assert status.code == "not_synced"
+
+
+def test_a_stuck_nodes_pool_is_not_believed_and_the_next_node_is_asked(anvil_with: Callable[..., Anvil]) -> None:
+    options = ("--chain-id", "1", "--no-mining", "--timestamp", "1800000000")
+    stuck, good = anvil_with(*options), anvil_with(*options)
+    fees = {"maxFeePerGas": 5 * GWEI, "maxPriorityFeePerGas": GWEI, "nonce": 0}
+    txid = send(stuck, **fees)
+    assert send(good, **fees) == txid
+    good.rpc("evm_setNextBlockTimestamp", 1_800_007_200)
+    good.mine()
+    for detail in Detail:
+        assert look(chain_over(stuck.url, chain_id=1, now=1_800_000_010), txid, detail=detail).state == "pending"
+        alone = look(chain_over(stuck.url, chain_id=1, now=1_800_007_200), txid, detail=detail).status
+        assert isinstance(alone, Unknown)
+        assert (alone.code, "120 minutes" in alone.message) == ("not_synced", True)
+        both = look(chain_over(stuck.url, good.url, chain_id=1, now=1_800_007_200), txid, detail=detail)
+        assert both.state == "confirmed"
+
+
 def test_not_found_names_every_node_that_was_asked() -> None:
     status = statuses_over({}, {}, {})
     assert isinstance(status, NotFound)
@@ -266,6 +316,66 @@ def test_a_named_winner_counts_though_another_node_is_down() -> None:
     unnamed = {"eth_getTransactionCount": "0x6"}
     assert isinstance(statuses_over(unnamed, BROKEN, memory=SEEN_WAITING), Unknown)
     assert statuses_over(unnamed, used, memory=SEEN_WAITING) == Replaced(OTHER, True, 5)
+
+
+# -- what a node writes ---
+
+
+KEY = "s3cr3tkey0123456789abcdef"
+KEYED = f"bad https://user:hunter2@node.example/v2/{KEY}?k={KEY} {'x' * 120} {KEY}"
+FAILED = {**FOUND, "eth_getTransactionReceipt": receipt(status="0x0")}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {**FAILED, "debug_traceTransaction": {"error": KEYED}},
+        {**FAILED, "debug_traceTransaction": {"error": "execution reverted", "revertReason": KEYED}},
+        {**FAILED, "debug_traceTransaction": {"error": "reverted", "output": "0x08c379a0" + text_words(KEYED)}},
+        {**FAILED, "eth_call": RpcError(3, KEYED)},
+        {**FAILED, "eth_call": RpcError(3, "execution reverted", "0x08c379a0" + text_words(KEYED))},
+        {**FOUND, "eth_getTransactionReceipt": receipt(status=KEYED)},
+        {**FOUND, "eth_getTransactionReceipt": receipt(gasUsed=KEYED)},
+        {**FOUND, "eth_getTransactionReceipt": receipt(gasUsed="0x" + "y" * 60 + KEY)},
+        {**FOUND, "eth_getTransactionReceipt": receipt(blockHash=KEYED)},
+        {**FOUND, "eth_getTransactionByHash": transaction(**{**MINED, "from": KEYED})},
+        {**FOUND, "eth_getTransactionByHash": transaction(**{**MINED, "type": KEYED})},
+        {"eth_getTransactionByHash": RpcError(-32000, KEYED)},
+        {"eth_getTransactionByHash": RpcError(-32000, f"transaction indexing is in progress {KEYED}")},
+    ],
+)
+def test_an_endpoints_key_in_an_answer_is_told_to_nobody(answers: dict[str, Any]) -> None:
+    with HostileNode(node_of(answers)) as node:
+        report = look(chain_over(f"{node.url}/v2/{KEY}", finality="finalized"), TXID, detail=Detail.EXPLAIN)
+    assert report.state in ("failed", "confirmed", "unknown")
+    for start in range(0, len(KEY) - 8, 4):
+        assert KEY[start : start + 8] not in repr(report)
+    assert "hunter2" not in repr(report)
+
+
+@pytest.mark.parametrize(
+    "text", ["0x1_0", "0x5 ", " 0x5", "0x 5", "0x+5", "0x", "", "5", "0X5", "0x\u0665", "0x0x5", "-0x5"]
+)
+def test_a_number_is_0x_and_hex_digits_and_nothing_else(text: str) -> None:
+    status = status_of({"eth_getTransactionByHash": transaction(nonce=text)})
+    assert isinstance(status, Unknown)
+    assert "is not a number in hex" in status.message
+
+
+def test_a_nonce_past_the_last_one_is_refused() -> None:
+    assert isinstance(status_of({"eth_getTransactionByHash": transaction(nonce=hex(2**64 - 1))}), Unknown)
+
+
+def test_a_contract_that_pays_out_is_not_said_to_have_moved_nothing(anvil: Anvil) -> None:
+    forwards = "5f5f5f5f475f355af100"  # CALL with the whole balance to the address in the calldata
+    contract, payee = deploy(anvil, forwards), anvil.rpc("eth_accounts")[5]
+    anvil.rpc("anvil_setBalance", contract, hex(10**18))
+    before = number(anvil.rpc("eth_getBalance", payee, "latest"))
+    txid = mined(anvil, to=contract, value=0, data="0x" + words(payee))
+    assert number(anvil.rpc("eth_getBalance", payee, "latest")) == before + 10**18
+    report = look(chain_over(anvil.url, confirmations=5), txid)
+    assert (report.state, report.transfers) == ("confirming", ())
+    assert summary(report, "en").endswith(": 1 confirmation of 5 so far.")
 
 
 # -- everything else -------------------------------------------------------------------------------------------------

@@ -85,6 +85,29 @@ def test_a_nonce_gap_names_the_nonce_that_is_missing(pool: Anvil) -> None:
     assert [pending(pool, txid).missing_nonce for txid in txids.values()] == [None, None, None, 5]
 
 
+@pytest.mark.parametrize("nonce", [2**63, 2**64 - 2])
+def test_the_highest_nonces_are_nonces_too(pool: Anvil, nonce: int) -> None:
+    txid = send(pool, nonce=nonce)
+    assert number(pool.rpc("eth_getTransactionByHash", txid)["nonce"]) == nonce
+    for detail in Detail:
+        report = look(chain_over(pool.url), txid, detail=detail)
+        assert isinstance(report.status, Pending)
+        assert (report.status.nonce, seen(report).nonce) == (nonce, nonce)
+    assert pending(pool, txid).missing_nonce == 0
+
+
+def test_the_last_nonce_can_be_used_up(pool: Anvil) -> None:
+    sender = pool.rpc("eth_accounts")[0]
+    pool.rpc("anvil_setNonce", sender, hex(2**64 - 2))
+    old = send(pool, nonce=2**64 - 2, maxFeePerGas=5 * GWEI, maxPriorityFeePerGas=GWEI)
+    memory = seen(look(chain_over(pool.url), old))
+    new = send(pool, nonce=2**64 - 2, value=2, maxFeePerGas=10 * GWEI, maxPriorityFeePerGas=3 * GWEI)
+    pool.mine()
+    assert number(pool.rpc("eth_getTransactionCount", sender, "latest")) == 2**64 - 1
+    assert look(chain_over(pool.url), old, memory).status == Replaced(new, True, 2**64 - 2)
+    assert look(chain_over(pool.url), new, detail=Detail.EXPLAIN).state == "confirmed"
+
+
 def test_many_waiting_transactions_are_told_apart_at_once(pool: Anvil) -> None:
     txids = [send(pool, sender=1, nonce=0), send(pool, sender=1, nonce=2), send(pool, sender=2, nonce=0)]
     reports = chain_over(pool.url).look_up([*txids, "0x" + "cd" * 32], Detail.FULL, {})

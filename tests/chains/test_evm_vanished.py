@@ -32,11 +32,14 @@ from tests.chains.evmkit import (
     header,
     in_turn,
     look,
+    mined,
+    node_of,
     receipt,
     seen,
     send,
     status_of,
     transaction,
+    without,
 )
 from tests.hostile import HostileNode, RpcError
 
@@ -121,6 +124,27 @@ def test_a_nonce_gap_is_the_pools_own_count_where_nothing_else_answers() -> None
     assert (status.reason, status.missing_nonce) == (PendingReason.NONCE_GAP, 4)
 
 
+@pytest.mark.parametrize("error", [RpcError(-32602, "pending tag is not supported"), "0x1_0", None])
+def test_no_nonce_gap_is_made_up_where_the_node_cannot_tell(error: object) -> None:
+    def count(sender: str, tag: str) -> Any:
+        return error if tag == "pending" else "0x2"
+
+    waiting = {"eth_getTransactionByHash": transaction(), "eth_getTransactionCount": count}
+    assert (status_of(waiting).reason, status_of(waiting).missing_nonce) == (PendingReason.WAITING, None)
+    cheap = {**waiting, "eth_feeHistory": {"gasUsedRatio": [], "baseFeePerGas": [hex(9 * GWEI)]}}
+    assert (status_of(cheap).reason, status_of(cheap).missing_nonce) == (PendingReason.LOW_FEE, None)
+    shown = {**waiting, "txpool_contentFrom": {"pending": {"2": transaction(OTHER)}, "queued": {"5": transaction()}}}
+    assert status_of(shown).missing_nonce == 3
+
+
+def test_a_node_that_fails_to_look_by_nonce_has_not_said_that_nothing_is_there() -> None:
+    limited = RpcError(-32000, "try again")
+    answers = {"eth_getTransactionByHash": transaction(), "eth_getTransactionBySenderAndNonce": limited}
+    assert status_of({**answers, "eth_getTransactionCount": counts(2, 4)}).missing_nonce == 4
+    uncounted = lambda sender, tag: limited if tag == "pending" else "0x2"  # noqa: E731
+    assert status_of({**answers, "eth_getTransactionCount": uncounted}).reason is PendingReason.WAITING
+
+
 def test_a_block_that_left_the_chain_is_named() -> None:
     assert status_of({}, SEEN_MINED) == Dropped(False, "0x" + "22" * 32)
     waiting = status_of({"eth_getTransactionByHash": transaction()}, SEEN_MINED)
@@ -136,20 +160,38 @@ def test_a_block_that_is_still_in_the_chain_was_not_left(answers: dict[str, Any]
     assert status.code == "no_index"
 
 
-def test_a_sighting_from_a_brief_look_has_no_nonce_and_still_tells_of_its_block() -> None:
-    brief = Sighting("dev", TXID, NOW, NOW, "confirming", "0x" + "22" * 32, 990, ALICE)
-    assert status_of({}, brief) == Dropped(False, "0x" + "22" * 32)
+def test_without_its_nonce_nobody_says_what_became_of_a_transaction() -> None:
+    mined = Sighting("dev", TXID, NOW, NOW, "confirmed", "0x" + "22" * 32, 990, ALICE)
+    waiting = Sighting("dev", TXID, NOW, NOW, "pending")
+    for memory, words in ((mined, "0x" + "22" * 32 + " has left the chain"), (waiting, "not remembered")):
+        for detail in Detail:
+            status = status_of({}, memory, detail=detail)
+            assert isinstance(status, Unknown)
+            assert status.code == "no_nonce"
+            assert words in status.message
 
 
-def searching(anvil: Anvil) -> Callable[[str, list[Any]], Any]:
-    """A proxy to ``anvil`` that answers neither by nonce nor from the pool."""
+def test_a_brief_look_remembers_the_nonce_of_what_is_not_final(anvil: Anvil) -> None:
+    chain = chain_over(anvil.url, confirmations=2)
+    snapshot = anvil.rpc("evm_snapshot")
+    txid = mined(anvil)
+    memory = seen(look(chain, txid, detail=Detail.BRIEF))
+    assert memory.nonce == 0
+    anvil.rpc("evm_revert", snapshot)
+    rival = mined(anvil, nonce=0, value=5, maxFeePerGas=100 * GWEI, maxPriorityFeePerGas=10 * GWEI)
+    assert look(chain, txid, memory).status == Replaced(rival, False, 0)
+    assert look(chain, txid, memory, Detail.BRIEF).status == Replaced(rival, False, 0)
 
-    def answer(method: str, params: list[Any]) -> Any:
-        if method in ("eth_getTransactionBySenderAndNonce", "txpool_contentFrom"):
-            return RpcError(-32601, f"the method {method} does not exist/is not available")
-        return anvil.rpc(method, *params)
 
-    return answer
+def test_a_remembered_nonce_outlives_a_brief_look_at_an_orphaned_receipt() -> None:
+    orphaned = {
+        "eth_getTransactionReceipt": in_turn(receipt(blockHash="0x" + "44" * 32), None),
+        "eth_getTransactionCount": counts(6),
+        "eth_getTransactionBySenderAndNonce": OTHER,
+    }
+    memory = Sighting("dev", TXID, NOW, NOW, "confirming", "0x" + "44" * 32, 800, ALICE, 5)
+    with HostileNode(node_of(orphaned)) as node:
+        assert look(chain_over(node.url), TXID, memory, Detail.BRIEF).status == Replaced(OTHER, False, 5)
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 40), (70, 1), (40, 300)])
@@ -163,7 +205,7 @@ def test_the_winner_is_searched_for_in_the_blocks(anvil_with: Callable[..., Anvi
     anvil.mine(1)
     if after:
         anvil.mine(after)
-    with HostileNode(searching(anvil)) as node:
+    with HostileNode(without(anvil, "eth_getTransactionBySenderAndNonce", "txpool_contentFrom")) as node:
         chain = chain_over(node.url, confirmations=5)
         report = look(chain, old, memory)
         assert report.status == Replaced(new, after + 1 >= 5, 0)

@@ -40,17 +40,20 @@ def every_report() -> list[TxReport]:
     """One report for every sentence that can be said."""
     pending = [Pending(reason) for reason in PendingReason if reason is not PendingReason.NONCE_GAP]
     failed = [
-        Failed(BLOCK, 1, None, False, Failure(code, "why", replayed))
+        Failed(BLOCK, 1, None, final, Failure(code, "why", replayed))
         for code in FailureCode
         for replayed in (True, False)
+        for final in (True, False)
     ]
+    without = (FailureCode.REVERTED, FailureCode.OUT_OF_GAS, FailureCode.UNKNOWN)
+    bare = [Failure(code, None, replayed) for code in without for replayed in (True, False)]
     return [
         report(NotFound(("node",)), chain=None, asked=("ethereum", "bsc")),
         report(NotFound(("node",), Hint.BLOCK_HASH)),
         report(NotFound(("node",), Hint.WTXID, "cd" * 32)),
         *(report(status) for status in pending),
         *(report(status) for status in failed),
-        report(Failed(BLOCK, 9, 3, True, Failure(FailureCode.REVERTED, None))),
+        *(report(Failed(BLOCK, 9, 3, True, failure)) for failure in bare),
         report(Pending(PendingReason.LOW_FEE, GasFees(10**9, 1), None, GasFees(2 * 10**9, 1), nonce=4)),
         report(Pending(PendingReason.LOW_FEE, FeeRate(1000), FeeRate(2000), FeeRate(3000), replaceable=True)),
         report(Pending(PendingReason.WAITING, FeeRate(1000), eta_blocks=1)),
@@ -61,7 +64,9 @@ def every_report() -> list[TxReport]:
         report(Pending(PendingReason.LOCKTIME, locktime=1_800_000_000)),
         report(Pending(PendingReason.REORGED, was_in="0xold")),
         report(Confirming(BLOCK, 1, 3), transfers=(PAID,)),
-        report(Confirming(BLOCK, 2, None), transfers=()),
+        report(Confirming(BLOCK, 1, 3)),
+        report(Confirming(BLOCK, 2, None), transfers=(PAID,)),
+        report(Confirming(BLOCK, 2, None)),
         report(Confirming(BLOCK, 2, None), outcome_known=False),
         report(
             Confirmed(BLOCK, 3, 3), transfers=(OUTPUT, CHANGE, SCRIPT), fee=Amount(141, BTC), explorer="https://x/1"
@@ -79,5 +84,7 @@ def every_report() -> list[TxReport]:
         report(Replaced(None, False)),
         report(Replaced(None, True)),
         report(Dropped()),
+        report(Dropped(True)),
+        report(Confirmed(BLOCK, 3, 3), transfers=(SCRIPT, OUTPUT)),
         report(Unknown("timeout", "node.example: no answer within 10 s", ("node.example",))),
     ]

@@ -16,10 +16,10 @@ from cryptosupport.transport import Call
 
 
 def settle(look: Look, rows: list[Row]) -> None:
-    """Say what may have become of ``rows``, which have neither transaction nor receipt. Raises `NodeFailed`."""
-    trouble = out_of_step(look.asker, look.rules)
-    if trouble is not None:
-        raise trouble
+    """Say what may have become of ``rows``, which have neither transaction nor receipt, on a node in step.
+
+    Raises `NodeFailed`.
+    """
     seen = {row.txid: look.memory[row.txid] for row in rows if row.txid in look.memory}
     for row in rows:
         if row.txid not in seen:
@@ -29,7 +29,7 @@ def settle(look: Look, rows: list[Row]) -> None:
 
 
 def out_of_step(asker: Asker, rules: Rules) -> NodeFailed | None:
-    """Why the node cannot say that something does not exist: it is syncing, or it has had no block for long.
+    """Why the node cannot speak for what is in no block: it is syncing, or it has had no block for long.
 
     Raises `NodeFailed`.
     """
@@ -61,11 +61,20 @@ def _settle_seen(look: Look, seen: dict[str, Sighting]) -> None:
             look.said[txid] = was_in
         elif isinstance(status, NodeFailed):
             look.said[txid] = status
+        elif txid not in claims:
+            look.said[txid] = _untold(look, was_in)
         elif txid not in look.again:
             report = look.report(txid, Dropped(False, was_in) if status is None else status, None)
             if look.explain:
                 report = replace(report, facts=facts.remembered(look, sighting, nonces.get(sighting.sender or "")))
             look.said[txid] = Gone(report)
+
+
+def _untold(look: Look, was_in: str | None) -> NodeFailed:
+    """Without its nonce nobody can tell a transaction that is gone from one that another has taken the place of."""
+    where = "" if was_in is None else f", its block {was_in} has left the chain"
+    words = f"does not know it any more{where}, and its nonce, which would tell what became of it, is not remembered"
+    return NodeFailed(look.asker.name, "no_nonce", words)
 
 
 def _in_pool(look: Look, claims: list[Claim], nonces: dict[str, Nonces]) -> dict[str, Replaced | NodeFailed]:
@@ -78,6 +87,6 @@ def _in_pool(look: Look, claims: list[Claim], nonces: dict[str, Nonces]) -> dict
             said[claim.txid] = Replaced(holder.txid, False, claim.nonce)
         elif holder is not None:
             look.again[claim.txid] = "it is in the pool, and cannot be looked up by its id"
-        elif nonces[claim.sender].pending > claim.nonce:
+        elif (nonces[claim.sender].pending or 0) > claim.nonce:
             said[claim.txid] = Replaced(None, False, claim.nonce)
     return said

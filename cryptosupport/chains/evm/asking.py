@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
-from cryptosupport.chains.evm.text import plain
+from cryptosupport.chains.evm.text import LONGEST, plain
 from cryptosupport.chains.evm.wire import (
     END_OF_TIME,
     HEADER,
+    NONCES,
     QUANTITY,
     UINT63,
     UINT256,
@@ -148,12 +149,16 @@ class Asker:
         except NodeFailed:
             return None
 
-    def maybe_number(self, answer: Answer) -> int | None:
+    def maybe_number(self, answer: Answer, limit: int = UINT63) -> int | None:
         """Read a number that not every node gives."""
         try:
-            return self.number(answer)
+            return self.number(answer, limit)
         except NodeFailed:
             return None
+
+    def maybe_count(self, answer: Answer) -> int | None:
+        """Read a sender's next nonce, which not every node gives for every block."""
+        return self.maybe_number(answer, NONCES + 1)
 
     def offers(self, method: str) -> bool:
         """Whether the node has not yet said that it lacks ``method``."""
@@ -165,7 +170,7 @@ class Asker:
 
     def refusal(self, fault: RpcFault) -> NodeFailed:
         """An error of the node as a failure. geth knows no old transaction while it builds its index (issue 28877)."""
-        said = plain(fault.message)
+        said = self.told(fault.message)
         if "indexing" in said.lower():
             return NodeFailed(self.name, "indexing", said)
         reason = "rate_limited" if fault.code in (-32005, 429) else "bad_answer"
@@ -173,7 +178,11 @@ class Asker:
 
     def malformed(self, error: ValueError) -> NodeFailed:
         """An answer of the right shape with a wrong number, hash or address in it."""
-        return NodeFailed(self.name, "bad_answer", f"its answer makes no sense: {plain(str(error))}")
+        return NodeFailed(self.name, "bad_answer", f"its answer makes no sense: {self.told(str(error))}")
+
+    def told(self, text: str) -> str:
+        """A text of the node as it may be shown: without the endpoint's secrets, and then cut."""
+        return plain(self.node.legible(text, 4 * LONGEST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +203,11 @@ class View:
         if self.required is not None:
             return self.head - self.required + 1
         return -1 if self.finalized is None else self.finalized
+
+    @property
+    def vouched_height(self) -> int:
+        """Blocks up to here stay by the node's own word; -1 where it gives none, and confirmations are counted."""
+        return -1 if self.required is not None or self.finalized is None else self.finalized
 
 
 def blocks_at(

@@ -12,7 +12,7 @@ from cryptosupport.chains.evm.asking import BlockAt
 from cryptosupport.chains.evm.look import Look, Row
 from cryptosupport.chains.evm.rivals import COUNT, Claim
 from cryptosupport.chains.evm.text import plain
-from cryptosupport.chains.evm.wire import UINT256, Receipt, Tx, address, quantity
+from cryptosupport.chains.evm.wire import NONCES, UINT256, Receipt, Tx, address, quantity
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import Amount, format_base_units
 from cryptosupport.domain.transactions import Fact, Sighting, TxReport
@@ -74,16 +74,15 @@ def remembered(look: Look, seen: Sighting, nonces: Nonces | None) -> tuple[Fact,
 
 
 def _as_facts(look: Look, named: Sequence[tuple[str, object, str]]) -> tuple[Fact, ...]:
-    return tuple(
-        Fact(name, plain(str(value)), look.asker.source(method)) for name, value, method in named if value is not None
-    )
+    told, source = look.asker.told, look.asker.source
+    return tuple(Fact(name, told(str(value)), source(method)) for name, value, method in named if value is not None)
 
 
 def _next_nonces(look: Look, rows: Sequence[Row]) -> dict[str, int]:
     """The next nonces of the senders, where the node gives them."""
     try:
         calls = [Call(COUNT, (row.tx.sender, "latest")) for row in rows if row.tx is not None]
-        counts = [look.asker.maybe_number(answer) for answer in look.asker.batch(calls)]
+        counts = [look.asker.maybe_count(answer) for answer in look.asker.batch(calls)]
     except NodeFailed:
         return {}
     txids = [row.txid for row in rows if row.tx is not None]
@@ -109,7 +108,7 @@ def _of_tx(look: Look, tx: Tx) -> Named:
     yield "type", tx.type, _TX
     yield "sender", address(tx.sender), _TX
     yield "recipient", None if tx.to is None else address(tx.to), _TX
-    yield "nonce", quantity(tx.nonce), _TX
+    yield "nonce", quantity(tx.nonce, NONCES), _TX
     yield "value", Amount(quantity(tx.value, UINT256), look.rules.ledger.coin), _TX
     yield "gas_limit", quantity(tx.gas), _TX
     yield "gas_price", _price(tx.gas_price), _TX

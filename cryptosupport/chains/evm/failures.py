@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cryptosupport.chains.evm.asking import Answer, Asker
+from cryptosupport.chains.evm.asking import Asker
 from cryptosupport.chains.evm.revert import read_replay, read_trace
 from cryptosupport.chains.evm.wire import TRACE, Receipt, Tx, quantity
 from cryptosupport.domain.errors import NodeFailed
@@ -16,6 +16,7 @@ from cryptosupport.transport import Call, RpcFault
 TRACING = "debug_traceTransaction"
 REPLAY = "eth_call"
 _OPTIONS = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}}
+_UNTOLD = Failure(FailureCode.UNKNOWN, None)
 _AT_ONCE = 10  # the node executes a block's transactions again for each
 
 
@@ -57,17 +58,16 @@ def _in_turns(asker: Asker, method: str, refused: Sequence[Refused], ask: Ask) -
 def _traced(asker: Asker, refused: Sequence[Refused]) -> list[Failure | None]:
     answers = asker.batch([Call(TRACING, (one.txid, _OPTIONS)) for one in refused])
     traces = [asker.maybe(TRACING, answer, TRACE) for answer in answers]
-    return [None if trace is None else read_trace(trace) for trace in traces]
+    return [None if trace is None else read_trace(trace, asker.told) for trace in traces]
 
 
 def _replayed(asker: Asker, refused: Sequence[Refused]) -> list[Failure | None]:
     answers = asker.batch([Call(REPLAY, (_as_call(one.tx), hex(max(one.height - 1, 0)))) for one in refused])
-    return [_read_replay(answer) for answer in answers]
-
-
-def _read_replay(answer: Answer) -> Failure | None:
     # A replay that succeeds met another state: earlier transactions of the same block are missing from it.
-    return read_replay(answer.code, answer.message, answer.data) if isinstance(answer, RpcFault) else None
+    return [
+        read_replay(answer.code, answer.message, answer.data, asker.told) if isinstance(answer, RpcFault) else None
+        for answer in answers
+    ]
 
 
 def _as_call(tx: Tx) -> dict[str, str]:
@@ -77,9 +77,9 @@ def _as_call(tx: Tx) -> dict[str, str]:
 
 
 def _by_gas(one: Refused) -> Failure:
-    """All gas used up means out of gas, most probably: old assertions burn it all too."""
+    """All gas used up means out of gas, probably, and the message says so: assertions of old compilers burn it all."""
     try:
         spent = quantity(one.receipt.gas_used) >= quantity(one.tx.gas)
     except ValueError:
         spent = False
-    return Failure(FailureCode.OUT_OF_GAS if spent else FailureCode.UNKNOWN, None)
+    return Failure(FailureCode.OUT_OF_GAS, "probably: all of its gas was used") if spent else _UNTOLD

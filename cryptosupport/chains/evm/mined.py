@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptosupport.chains.evm import facts, failures, money
 from cryptosupport.chains.evm.asking import BlockAt, blocks_at
 from cryptosupport.chains.evm.look import Look, Row
-from cryptosupport.chains.evm.wire import Receipt, address, quantity
+from cryptosupport.chains.evm.wire import LONGEST_SHOWN, NONCES, Receipt, address, quantity
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.transactions import (
     Block,
@@ -24,7 +24,8 @@ _FAILED, _SUCCEEDED = "0x0", "0x1"
 
 def settle(look: Look, rows: list[Row]) -> None:
     """Say what became of ``rows``, which have receipts that name a block. Raises `NodeFailed`."""
-    doubtful = [row for row in rows if _moved(look, row)] if look.brief else rows
+    vouched = look.view.vouched_height
+    doubtful = [row for row in rows if row.height > vouched or _moved(look, row)] if look.brief else rows
     asked = blocks_at(look.asker, {row.height for row in doubtful}, look.view) if doubtful else {}
     fallen = {row.txid for row in doubtful if not _in_chain(look, row, asked[row.height])}
     standing = [row for row in rows if row.txid not in fallen]
@@ -57,11 +58,13 @@ def _in_chain(look: Look, row: Row, block: BlockAt | NodeFailed | None) -> bool:
         return True
     look.asker.state.blocks.forget(row.height)
     look.again[row.txid] = f"its receipt names a block that the chain does not have at height {row.height}"
+    seen = look.memory.get(row.txid)
+    sender, nonce = (None, None) if seen is None else (seen.sender, seen.nonce)
     try:
-        sender = None if row.tx is None else address(row.tx.sender)
-        nonce = None if row.tx is None else quantity(row.tx.nonce)
+        if row.tx is not None:
+            sender, nonce = address(row.tx.sender), quantity(row.tx.nonce, NONCES)
     except ValueError:
-        sender = nonce = None
+        pass  # refused when it is asked again
     now = look.now
     orphan = Sighting(look.rules.name, row.txid, now, now, "confirming", row.block_hash, row.height, sender, nonce)
     look.memory = {**look.memory, row.txid: orphan}
@@ -96,7 +99,7 @@ def _report(look: Look, row: Row, block_at: BlockAt, failure: Failure) -> TxRepo
         False,
         receipt.status is not None,
         look.explorer(row.txid),
-        look.sighting(row.txid, status, block, address(tx.sender), quantity(tx.nonce)),
+        look.sighting(row.txid, status, block, address(tx.sender), quantity(tx.nonce, NONCES)),
     )
 
 
@@ -105,6 +108,7 @@ def _brief_report(look: Look, row: Row) -> TxReport:
     assert receipt is not None
     block = Block(row.height, row.block_hash, None)
     status = _status(look, receipt.status, block, _UNTOLD)
+    nonce = None if row.tx is None else quantity(row.tx.nonce, NONCES)
     return TxReport(
         row.txid,
         look.rules.name,
@@ -117,7 +121,7 @@ def _brief_report(look: Look, row: Row) -> TxReport:
         False,
         receipt.status is not None,
         look.explorer(row.txid),
-        look.sighting(row.txid, status, block, address(receipt.sender), None),
+        look.sighting(row.txid, status, block, address(receipt.sender), nonce),
     )
 
 
@@ -129,7 +133,7 @@ def _status(look: Look, outcome: str | None, block: Block, failure: Failure) -> 
     if outcome == _FAILED:
         return Failed(block, confirmations, required, final, failure)
     if outcome not in (_SUCCEEDED, None):
-        raise ValueError(f"{outcome[:80]!r} is no status of a receipt")
+        raise ValueError(f"{outcome[:LONGEST_SHOWN]!r} is no status of a receipt")
     if final:
         return Confirmed(block, confirmations, required)
     return Confirming(block, confirmations, required)

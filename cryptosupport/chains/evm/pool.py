@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from cryptosupport.chains.evm import facts
 from cryptosupport.chains.evm.asking import Asker
 from cryptosupport.chains.evm.look import Look, Row
-from cryptosupport.chains.evm.rivals import BY_NONCE, COUNT, Claim, holders, pool_contents
-from cryptosupport.chains.evm.wire import FEE_HISTORY, UINT256, FeeHistory, Tx, address, quantity
+from cryptosupport.chains.evm.rivals import BY_NONCE, COUNT, Claim, pool_contents
+from cryptosupport.chains.evm.wire import FEE_HISTORY, LISTED, NONCES, UINT256, FeeHistory, Tx, address, quantity
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import GasFees
 from cryptosupport.domain.transactions import Pending, PendingReason
-from cryptosupport.transport import Call
+from cryptosupport.transport import Call, RpcFault
 
 _BLOCKS_OF_HISTORY = 10
 _MOST_PROBES = 64  # nonces asked for one by one between the account's and a transaction's
@@ -42,10 +42,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Nonces:
-    """A sender's next nonce by the blocks, and by the node's pool (the first one that is in neither)."""
+    """A sender's next nonce by the blocks, and by the node's pool (the first one that is in neither) if it says so."""
 
     latest: int
-    pending: int
+    pending: int | None
 
 
 def nonces_of(asker: Asker, senders: set[str]) -> dict[str, Nonces]:
@@ -54,9 +54,9 @@ def nonces_of(asker: Asker, senders: set[str]) -> dict[str, Nonces]:
     answers = asker.batch([Call(COUNT, (sender, tag)) for sender in ordered for tag in ("latest", "pending")])
     found = {}
     for place, sender in enumerate(ordered):
-        latest = asker.number(answers[2 * place])
-        pending = asker.maybe_number(answers[2 * place + 1])
-        found[sender] = Nonces(latest, latest if pending is None else max(latest, pending))
+        latest = asker.number(answers[2 * place], NONCES + 1)
+        pending = asker.maybe_count(answers[2 * place + 1])
+        found[sender] = Nonces(latest, None if pending is None else max(latest, pending))
     return found
 
 
@@ -130,22 +130,24 @@ def missing_nonces(asker: Asker, waiting: Sequence[Waiting], nonces: Mapping[str
     """The lowest nonce that has to come first and is nowhere, by the txid of each transaction that lacks one.
 
     The pool's own count says so on most nodes; where the node shows its pool, or can be asked nonce by nonce, what is
-    there counts, since some pools count executable transactions only. Raises `NodeFailed`.
+    there counts, since some pools count executable transactions only. Where it says none of all this, none is made up.
+    Raises `NodeFailed`.
     """
     highest: dict[str, int] = {}  # of each sender with a transaction that the pool's count does not reach
     for one in waiting:
         sender, nonce = one.claim.sender, one.claim.nonce
-        if nonces[sender].latest < nonce and nonces[sender].pending <= nonce:
+        if nonces[sender].latest < nonce and (nonces[sender].pending or 0) <= nonce:
             highest[sender] = max(nonce, highest.get(sender, 0))
     contents = pool_contents(asker, set(highest)) if highest else {}
     lowest: dict[str, int] = {}
     for sender, nonce in highest.items():
-        start = nonces[sender].pending
+        counted = nonces[sender].pending
+        start = nonces[sender].latest if counted is None else counted
         if sender in contents:
             wanted = range(start, min(nonce, start + _MOST_LISTED))
             missing = next((n for n in wanted if n not in contents[sender]), None)
         else:
-            missing = _first_absent(asker, sender, start, nonce)
+            missing = _first_absent(asker, sender, range(start, min(nonce, start + _MOST_PROBES)), counted)
         if missing is not None:
             lowest[sender] = missing
     return {
@@ -155,15 +157,17 @@ def missing_nonces(asker: Asker, waiting: Sequence[Waiting], nonces: Mapping[str
     }
 
 
-def _first_absent(asker: Asker, sender: str, start: int, nonce: int) -> int | None:
-    """The first nonce from ``start`` to below ``nonce`` that the node knows nothing of; ``start`` if it cannot tell."""
-    if start >= nonce:
+def _first_absent(asker: Asker, sender: str, wanted: range, counted: int | None) -> int | None:
+    """First of the ``wanted`` nonces that the node knows nothing of; what its pool ``counted`` if it cannot tell."""
+    if not wanted:
         return None
-    probes = [Claim(str(n), sender, n) for n in range(start, min(nonce, start + _MOST_PROBES))]
-    present = holders(asker, probes, pool=False)
     if not asker.offers(BY_NONCE):
-        return start
-    return next((claim.nonce for claim in probes if claim.txid not in present), None)
+        return counted
+    answers = asker.batch([Call(BY_NONCE, (sender, hex(nonce))) for nonce in wanted])
+    known = [asker.maybe(BY_NONCE, answer, LISTED) is not None for answer in answers]
+    if any(isinstance(answer, RpcFault) for answer in answers):  # not the same as nothing there
+        return counted
+    return next((nonce for nonce, there in zip(wanted, known, strict=True) if not there), None)
 
 
 # -- what the look says of them
@@ -201,7 +205,7 @@ def _readable(look: Look, rows: list[Row]) -> list[Waiting]:
     for row in rows:
         try:
             if row.tx is not None:
-                claim = Claim(row.txid, address(row.tx.sender), quantity(row.tx.nonce))
+                claim = Claim(row.txid, address(row.tx.sender), quantity(row.tx.nonce, NONCES))
                 waiting.append(Waiting(claim, row.tx))
         except ValueError as error:
             look.malformed(row.txid, error)

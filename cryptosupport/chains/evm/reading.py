@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cryptosupport.chains.evm import absent, mined, pool
 from cryptosupport.chains.evm.asking import Answer, Asker, View
 from cryptosupport.chains.evm.look import Look, Row, Rules, Said
-from cryptosupport.chains.evm.wire import BRIEF_RECEIPT, RECEIPT, TX, checked_hash, quantity
+from cryptosupport.chains.evm.wire import BRIEF_RECEIPT, RECEIPT, TX, BriefReceipt, checked_hash, quantity
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.transactions import Detail, Sighting
 from cryptosupport.transport import Call
@@ -34,8 +34,9 @@ def read(
         look.again = {}
         in_block, in_pool, nowhere = _sorted(look, _ask_brief(look, left) if brief else _ask_full(look, left))
         _attempt(look, mined.settle, in_block)
-        _attempt(look, pool.settle, in_pool)
-        _attempt(look, absent.settle, nowhere)
+        if _in_step(look, [*in_pool, *nowhere]):
+            _attempt(look, pool.settle, in_pool)
+            _attempt(look, absent.settle, nowhere)
         left = list(look.again)
         if not left:
             break
@@ -48,7 +49,7 @@ def check_chain(asker: Asker, chain_id: int, wanted: int | None) -> None:
     """Refuse a node of another chain. Raises `NodeFailed`."""
     if wanted is not None and chain_id != wanted:
         words = f"is a node of chain {chain_id}, and the settings say chain_id = {wanted}"
-        raise NodeFailed(asker.name, "wrong_chain", words)
+        raise asker.node.failed("wrong_chain", words)
     asker.state.right_chain = True
 
 
@@ -62,6 +63,19 @@ def _attempt(look: Look, settle: Callable[[Look, list[Row]], None], rows: list[R
         for row in rows:
             look.again.pop(row.txid, None)
             look.said[row.txid] = failure
+
+
+def _in_step(look: Look, rows: list[Row]) -> bool:
+    """Whether the node can speak for ``rows``, which it has in no block: else its pool and its nonces are old news."""
+    if not rows:
+        return True
+    try:
+        trouble = absent.out_of_step(look.asker, look.rules)
+    except NodeFailed as failure:
+        trouble = failure
+    if trouble is not None:
+        look.said.update((row.txid, trouble) for row in rows)
+    return trouble is None
 
 
 def _opening(look: Look) -> list[Call]:
@@ -106,7 +120,7 @@ def _ask_full(look: Look, txids: Sequence[str]) -> list[Row]:
 
 
 def _ask_brief(look: Look, txids: Sequence[str]) -> list[Row]:
-    """Receipts alone, and transactions for those that have none or one without a block (Parity)."""
+    """Receipts alone, and transactions for those that no final block holds: their nonces have to be remembered."""
     calls = _opening(look)
     count = len(calls)
     calls += [Call("eth_getTransactionReceipt", (txid,)) for txid in txids]
@@ -114,21 +128,31 @@ def _ask_brief(look: Look, txids: Sequence[str]) -> list[Row]:
     _open(look, answers[:count])
     need = look.asker.need
     rows: list[Row] = []
-    unmined: list[Row] = []
+    unsettled: list[Row] = []
     for txid, answer in zip(txids, answers[count:], strict=True):
         try:
             row = Row(txid, None, need(answer, BRIEF_RECEIPT))
-            (unmined if row.receipt is None or row.receipt.block_hash is None else rows).append(row)
+            (rows if _is_final(look, row.receipt) else unsettled).append(row)
         except NodeFailed as failure:
             look.said[txid] = failure
-    found = look.asker.batch([Call("eth_getTransactionByHash", (row.txid,)) for row in unmined])
-    for row, answer in zip(unmined, found, strict=True):
+    found = look.asker.batch([Call("eth_getTransactionByHash", (row.txid,)) for row in unsettled])
+    for row, answer in zip(unsettled, found, strict=True):
         try:
             row.tx = need(answer, TX)
             rows.append(row)
         except NodeFailed as failure:
             look.said[row.txid] = failure
     return rows
+
+
+def _is_final(look: Look, receipt: BriefReceipt | None) -> bool:
+    """Whether a receipt names a final block. A Parity receipt of a waiting transaction names none."""
+    if receipt is None or receipt.block_hash is None or receipt.block_number is None:
+        return False
+    try:
+        return quantity(receipt.block_number) <= look.view.final_height
+    except ValueError:
+        return True  # refused when it is sorted
 
 
 def _sorted(look: Look, rows: list[Row]) -> tuple[list[Row], list[Row], list[Row]]:
@@ -143,7 +167,8 @@ def _sorted(look: Look, rows: list[Row]) -> tuple[list[Row], list[Row], list[Row
             look.said[row.txid] = NodeFailed(look.asker.name, "bad_answer", "answers about another transaction")
         elif receipt is not None and receipt.block_hash is not None and receipt.block_number is not None:
             # A transaction that was mined just now may still have been waiting when it was asked for.
-            if not look.brief and (tx is None or tx.block_hash not in (None, receipt.block_hash)):
+            fits = look.brief if tx is None else tx.block_hash in (None, receipt.block_hash)
+            if not fits:
                 look.again[row.txid] = "its receipt and its transaction do not fit together"
                 continue
             try:

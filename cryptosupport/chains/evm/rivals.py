@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptosupport.chains.evm.asking import Asker, View
-from cryptosupport.chains.evm.wire import BLOCK, LISTED, POOL_CONTENT, Listed, PoolContent, checked_hash, quantity
+from cryptosupport.chains.evm.wire import (
+    BLOCK,
+    LISTED,
+    NONCES,
+    POOL_CONTENT,
+    Listed,
+    PoolContent,
+    checked_hash,
+    quantity,
+)
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.transactions import Replaced
 from cryptosupport.transport import Call
@@ -110,7 +119,7 @@ def _by_nonce(content: PoolContent) -> dict[int, str]:
     for part in (content.queued, content.pending):
         for nonce, listed in part.items():
             holder = _holder(listed)
-            if holder is not None and nonce.isascii() and nonce.isdecimal() and len(nonce) < 20:
+            if holder is not None and nonce.isascii() and nonce.isdecimal() and len(nonce) <= 20:
                 waiting[int(nonce)] = holder.txid
     return waiting
 
@@ -120,7 +129,7 @@ def _used_at(asker: Asker, claims: Sequence[Claim], height: int) -> set[str]:
     if height < 0:
         return set()
     answers = asker.batch([Call(COUNT, (claim.sender, hex(height))) for claim in claims])
-    counts = map(asker.maybe_number, answers)
+    counts = map(asker.maybe_count, answers)
     return {
         claim.txid for claim, count in zip(claims, counts, strict=True) if count is not None and count > claim.nonce
     }
@@ -153,7 +162,7 @@ def _narrowed(asker: Asker, claim: Claim, unused: int, used: int, heights: Seque
     """Heights at which the nonce was unused and used, closer together by what it was at ``heights`` (falling)."""
     answers = asker.batch([Call(COUNT, (claim.sender, hex(height))) for height in heights])
     for height, answer in zip(heights, answers, strict=True):
-        count = asker.maybe_number(answer)
+        count = asker.maybe_count(answer)
         if count is None:
             return None
         if count <= claim.nonce:
@@ -167,7 +176,7 @@ def _in_block(asker: Asker, claim: Claim, height: int) -> Holder | None:
     block = asker.need(answer, BLOCK)
     try:
         for listed in block.transactions if block is not None else ():
-            if listed.sender.lower() == claim.sender.lower() and quantity(listed.nonce) == claim.nonce:
+            if listed.sender.lower() == claim.sender.lower() and quantity(listed.nonce, NONCES) == claim.nonce:
                 return Holder(checked_hash(listed.hash), height)
     except ValueError as error:
         raise asker.malformed(error) from error

@@ -14,8 +14,10 @@ import msgspec
 
 from cryptosupport.chains.evm.codec import to_checksum
 
-UINT63 = 1 << 63  # heights, nonces and gas: what SQLite and everybody else can hold
+UINT63 = 1 << 63  # heights and gas: what SQLite and everybody else can hold
+NONCES = (1 << 64) - 1  # a nonce is less (EIP-2681); a sender's next one may come to this
 UINT256 = 1 << 256
+LONGEST_SHOWN = 1000  # of a senseless answer in an error; cut further once the endpoint's secrets are out of it
 END_OF_TIME = 253_402_300_800  # the year 10000, which no calendar here can print
 
 _HASH = re.compile(r"0x[0-9a-f]{64}")
@@ -24,16 +26,19 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 def quantity(text: str, limit: int = UINT63) -> int:
     """Read a number in hex below ``limit``. Raises `ValueError` for anything else."""
-    value = int(text, 16)
+    try:
+        value = int(text, 16) if text.isalnum() and text.isascii() else -1  # int takes 1_0, " 1" and foreign digits
+    except ValueError:
+        value = -1
     if 0 <= value < limit and text[:2] == "0x":
         return value
-    raise ValueError(f"{text[:80]!r} is not a number in hex, or out of range")
+    raise ValueError(f"{text[:LONGEST_SHOWN]!r} is not a number in hex, or out of range")
 
 
 def checked_hash(text: str) -> str:
     """``text`` when it is a hash as nodes print it. Raises `ValueError`."""
     if _HASH.fullmatch(text) is None:
-        raise ValueError(f"{text[:80]!r} is not a hash")
+        raise ValueError(f"{text[:LONGEST_SHOWN]!r} is not a hash")
     return text
 
 
@@ -41,7 +46,7 @@ def checked_hash(text: str) -> str:
 def address(text: str) -> str:
     """A node's spelling of an address with the checksum of EIP-55. Raises `ValueError`."""
     if _ADDRESS.fullmatch(text) is None:
-        raise ValueError(f"{text[:80]!r} is not an address")
+        raise ValueError(f"{text[:LONGEST_SHOWN]!r} is not an address")
     return to_checksum(text)
 
 

@@ -28,6 +28,9 @@ from cryptosupport.domain.transactions import (
 LOCKTIME_THRESHOLD = 500_000_000
 """A locktime below this is a block height, from it on a time (Bitcoin's nLockTime)."""
 
+_QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u201f\uff02\u300c\u300d\u300e\u300f\u301d\u301e\u301f", '"'))
+"""Ours stand around what contracts say: theirs must not end the quotation."""
+
 
 def supported(locale: str) -> str:
     """The language of ``locale`` if there are sentences in it ("zh-CN": "zh"), else "en"."""
@@ -93,24 +96,28 @@ def _mined(report: TxReport, status: Confirmed | Confirming, say: Mapping[str, s
     confirmations = _count(say, "confirmations", status.confirmations)
     if isinstance(status, Confirming):
         key = "summary.confirming.tag" if status.required is None else "summary.confirming.required"
+        key += "" if moved else ".bare"
         return say[key].format(
             height=height, chain=chain, moved=moved, confirmations=confirmations, required=status.required
         )
     if status.spendable_at is not None:
         return say["summary.confirmed.coinbase"].format(height=height, chain=chain, spendable=status.spendable_at)
-    key = "summary.confirmed" if report.transfers or report.created else "summary.confirmed.bare"
+    key = "summary.confirmed" if moved else "summary.confirmed.bare"
     return say[key].format(height=height, chain=chain, confirmations=confirmations, moved=moved)
 
 
 def _moved(report: TxReport, say: Mapping[str, str]) -> str:
-    """What was paid, change left out; a created contract when nothing was."""
+    """What was paid, change left out; a created contract when nothing was; empty where none of both is known.
+
+    That proves nothing about money: contracts can pay without a log.
+    """
     payments = [transfer for transfer in report.transfers if not transfer.change] or list(report.transfers)
     if not payments:
-        return say["moved.created"].format(contract=report.created) if report.created else say["moved.none"]
+        return say["moved.created"].format(contract=report.created) if report.created else ""
     first: Transfer = payments[0]
     key = "moved.one" if len(payments) == 1 else "moved.many"
     if first.recipient is None:
-        key = "moved.nobody"
+        key += ".nobody"
     return say[key].format(count=len(payments), amount=first.amount, recipient=first.recipient)
 
 
@@ -141,11 +148,15 @@ def _locktime(locktime: int, say: Mapping[str, str]) -> str:
 
 
 def _failed(failed: Failed, chain: str, say: Mapping[str, str]) -> str:
-    key = f"summary.failed.{failed.failure.code.value}"
-    if failed.failure.code is FailureCode.REVERTED and not failed.failure.message:
+    failure = failed.failure
+    key = f"summary.failed.{failure.code.value}"
+    if failure.code in (FailureCode.REVERTED, FailureCode.UNKNOWN) and not failure.message:
         key += ".bare"
-    replayed = say["part.replayed"] if failed.failure.replayed else ""
-    return say[key].format(chain=chain, height=failed.block.height, message=failed.failure.message, replayed=replayed)
+    if failure.code is FailureCode.OUT_OF_GAS and failure.message:  # a doubt: neither traced nor replayed
+        key += ".probably"
+    replayed = say["part.replayed"] if failure.replayed else ""
+    message = (failure.message or "").translate(_QUOTES)
+    return say[key].format(chain=chain, height=failed.block.height, message=message, replayed=replayed)
 
 
 def _hinted(key: str, hint: Hint | None) -> str:
@@ -170,15 +181,20 @@ def advice(report: TxReport, language: str) -> str:
             return say["advice.pending.low_fee.own"]
         case Pending(reason=reason, missing_nonce=missing):
             return say[f"advice.pending.{reason.value}"].format(missing=missing)
+        case Failed(final=False):
+            return say["advice.failed.not_final"]
         case Failed(failure=failure):
-            return say["advice.failed.out_of_gas" if failure.code is FailureCode.OUT_OF_GAS else "advice.failed"]
+            if failure.code is not FailureCode.OUT_OF_GAS:
+                return say["advice.failed"]
+            doubtful = failure.replayed or failure.message
+            return say["advice.failed.out_of_gas.probably" if doubtful else "advice.failed.out_of_gas"]
         case NotFound(hint=hint, meant=meant):
             return say[_hinted("advice.not_found", hint)].format(meant=meant)
         case Replaced(by=by, final=final):
             undone = say["advice.replaced.part.yes" if final else "advice.replaced.part.no"]
             return say["advice.replaced.by" if by else "advice.replaced"].format(by=by, final=undone)
-        case Dropped():
-            return say["advice.dropped"]
+        case Dropped(final=final):
+            return say["advice.dropped.final" if final else "advice.dropped"]
         case Unknown():
             return say["advice.unknown"]
         case never:
