@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -9,21 +10,28 @@ from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptosupport.domain.errors import BadSettings
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.look_up import Question
     from cryptosupport.domain.identifiers import Explorer
     from cryptosupport.domain.ports import Chain, Memory
     from cryptosupport.domain.transactions import Detail
     from cryptosupport.settings import ChainSettings, DeskSettings, WalletSettings
+    from cryptosupport.transport import Nodes
+
+S = TypeVar("S", bound="Struct")
 
 
 class SystemClock:
     """The machine's time."""
+
+    ends_at = math.inf
 
     def now(self) -> int:
         """Whole seconds since 1970, UTC."""
@@ -36,6 +44,21 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+def say(message: str) -> None:
+    """Write a line to stderr. Where that is closed or full nobody is told, and the work goes on."""
+    import click
+
+    try:
+        click.echo(message, err=True)
+    except OSError:
+        sys.stderr = None  # else the interpreter would fail on it once more at exit
+
+
+def at_terminal() -> bool:
+    """Whether stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class Options:
@@ -73,6 +96,7 @@ class Context:
         self._warned: set[str] = set()
         self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
+        self._opened: list[Nodes] = []
 
     # -- settings
 
@@ -86,9 +110,9 @@ class Context:
     @cached_property
     def data_folder(self) -> Path:
         """The folder for data; not made yet."""
-        named = self.options.data or os.environ.get("CRYPTOSUPPORT_DATA")
-        share = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        return Path(named) if named else Path(share) / "cryptosupport"
+        from cryptosupport.settings import data_folder
+
+        return data_folder(self.options.data)
 
     @cached_property
     def desk(self) -> DeskSettings:
@@ -99,10 +123,11 @@ class Context:
 
     @cached_property
     def wallets(self) -> dict[str, WalletSettings]:
-        """wallets.toml."""
+        """wallets.toml; what stands in it for an address or descriptor is resolved, a signer stays a reference."""
         from cryptosupport.settings import load_wallets
 
-        return load_wallets(self.folder)
+        wallets = load_wallets(self.folder)
+        return {name: self._resolved(wallet, "address", "descriptor") for name, wallet in wallets.items()}
 
     @property
     def locale(self) -> str:
@@ -144,8 +169,6 @@ class Context:
 
         from cryptosupport.transport import open_nodes
 
-        if not settings.family.isidentifier():
-            raise BadSettings(f"chains/{settings.name}.toml: family {settings.family!r} is no name")
         try:
             family = import_module(f"cryptosupport.chains.{settings.family}")
         except ModuleNotFoundError as error:
@@ -154,19 +177,16 @@ class Context:
             raise BadSettings(f"chains/{settings.name}.toml: there is no chain family {settings.family!r}") from error
         try:
             endpoints = tuple(
-                replace(
-                    node,
-                    url=self.secret(node.url),
-                    rpc_user=node.rpc_user and self.secret(node.rpc_user),
-                    rpc_password=node.rpc_password and self.secret(node.rpc_password),
-                )
+                self._resolved(node, "url", "operator", "rpc_user", "rpc_password", "cookie_file")
                 for node in settings.nodes
                 if node.own or not own_only
             )
         except ValueError as error:  # what a reference stands for can be as wrong as what is written out
             raise BadSettings(f"chains/{settings.name}.toml: {error}") from error
         settings = replace(settings, endpoints=endpoints)
-        chain: Chain = family.open_chain(settings, open_nodes(settings, self.clock), self.clock)
+        nodes = open_nodes(settings, self.clock)
+        self._opened.append(nodes)
+        chain: Chain = family.open_chain(settings, nodes, self.clock)
         return chain
 
     def question(self, name: str | None, own_only: bool, remember: bool, detail: Detail) -> Question:
@@ -184,13 +204,14 @@ class Context:
 
         complaints: list[str] = []
         self._memory = Sightings(self.data_folder / "sightings.db", complaints.append)
-        backends = keyrings.backends()
+        backends, keyring_fault = keyrings.examine()
         return Installation(
             folder=self.folder,
             python=sys.version_info[:3],
             clock=self.clock,
             secret=self.secret,
             keyrings=backends,
+            keyring_fault=keyring_fault,
             in_clear=keyrings.in_clear(backends),
             memory=self._memory,
             complaints=complaints,
@@ -209,28 +230,37 @@ class Context:
 
     def secret(self, text: str) -> str:
         """The text itself, or what "env:NAME" or "keyring:NAME" stands for. Raises `BadSettings` when that is not
-        set.
+        set, or no text.
         """
         scheme, _, name = text.partition(":")
         if scheme == "env":
             value = os.environ.get(name)
             if value is None:
                 raise BadSettings(f"the settings refer to {text}, and the variable {name} is not set")
-            return value
-        if scheme == "keyring":
-            return self._from_keyring(name)
-        return text
+        elif scheme == "keyring":
+            value = self._from_keyring(name)
+        else:
+            return text
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # bytes of the environment that are no UTF-8; the error would show them
+            raise BadSettings(f"the settings refer to {text}, and what it holds is not valid UTF-8") from None
+        return value
+
+    def _resolved(self, settings: S, *keys: str) -> S:
+        """``settings`` with what the references under ``keys`` stand for."""
+        from msgspec.structs import replace
+
+        given = {key: getattr(settings, key) for key in keys}
+        return replace(settings, **{key: self.secret(text) for key, text in given.items() if text is not None})
 
     def _from_keyring(self, name: str) -> str:
-        import keyring
-        from keyring.errors import KeyringError
+        from cryptosupport.outside import keyrings
 
         try:
-            value = keyring.get_password("cryptosupport", name)
-        except KeyringError as error:
-            raise BadSettings(
-                f"the settings refer to keyring:{name}, and the keyring cannot be read: {error}"
-            ) from error
+            value = keyrings.password(name)
+        except BadSettings as error:
+            raise BadSettings(f"the settings refer to keyring:{name}, and {error.message}") from error
         if value is None:
             raise BadSettings(
                 f"the settings refer to keyring:{name}, which is not set: run `keyring set cryptosupport {name}`"
@@ -250,14 +280,17 @@ class Context:
             message = json.dumps({"level": "warning", "at": self.clock.now(), "message": message})
         else:
             message = f"warning: {message}"
-        print(message, file=sys.stderr)
+        say(message)
 
     def note(self, message: str) -> None:
         """Tell a person at a terminal how things go."""
-        if not self.options.quiet and sys.stderr.isatty():
-            print(message, file=sys.stderr)
+        if not self.options.quiet and at_terminal():
+            say(message)
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Let go of what was opened; whoever is still asking a node gives up."""
+        self.clock.ends_at = -math.inf
+        for nodes in self._opened:
+            nodes.close()
         if self._memory is not None:
             self._memory.close()

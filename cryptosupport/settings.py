@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cryptosupport.domain.errors import BadInput, BadSettings
+from cryptosupport.domain.identifiers import explorer
 from cryptosupport.domain.money import Asset
 
 PRESETS = Path(__file__).parent / "configs"
@@ -45,6 +46,29 @@ def milliseconds(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def is_reference(text: str) -> bool:
+    """Whether ``text`` names a secret ("keyring:NAME", "env:NAME") in place of being one."""
+    return text.startswith(("keyring:", "env:"))
+
+
+def _url_fault(url: str) -> str | None:
+    """What is wrong with an endpoint's URL, in words that hold nothing of it: every part of it may be secret."""
+    if not url.isprintable() or " " in url:
+        return "it holds a space or a control character"
+    if is_reference(url):
+        return None
+    if not url.startswith(("http://", "https://")):
+        return "use http:// or https://, or a reference such as keyring:NAME"
+    try:
+        parts = urlsplit(url)
+        # One of these letters unquoted, and a piece of the password would pass for the host.
+        if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment:
+            return "in a user, password or path write %40 for @, %2F for /, %3F for ? and %23 for #"
+        return None if parts.hostname and parts.port != 0 else "it names no host, or port 0"
+    except ValueError:
+        return "its host or port cannot be read"
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of a settings file."""
 
@@ -65,14 +89,18 @@ class Endpoint(_Section, frozen=True):
     def __post_init__(self) -> None:
         if self.kind not in ("jsonrpc", "esplora"):
             raise ValueError(f"kind {self.kind!r}: use jsonrpc or esplora")
-        if not self.url.startswith(("http://", "https://", "env:", "keyring:")):
-            raise ValueError("url: use http:// or https://, or a reference such as keyring:NAME")
-        if not self.url.isprintable() or " " in self.url:
-            raise ValueError("url: it holds a space or a control character")
-        if milliseconds(self.timeout) == 0 or not 1 <= self.connections <= 64:
-            raise ValueError("timeout has to be above zero, and connections from 1 to 64")
+        if (fault := _url_fault(self.url)) is not None:
+            raise ValueError(f"url: {fault}")
+        if not 0 < milliseconds(self.timeout) <= milliseconds("1h") or not 1 <= self.connections <= 64:
+            raise ValueError("timeout has to be above zero and at most 1h, and connections from 1 to 64")
         if self.rpc_password is not None and self.cookie_file is not None:
             raise ValueError("rpc_password and cookie_file: give one of the two")
+        try:
+            path = Path(self.cookie_file or "").expanduser()
+        except RuntimeError:
+            raise ValueError("cookie_file: the home folder that its ~ stands for is not known") from None
+        if "\0" in str(path):
+            raise ValueError("cookie_file: it holds a NUL character")
 
     def __repr__(self) -> str:
         """Without the URL and the password, which may be secret."""
@@ -129,7 +157,13 @@ class ChainSettings(_Section, frozen=True):
     fees: FeeSettings = FeeSettings()
 
     def __post_init__(self) -> None:
-        milliseconds(self.block_time)
+        if re.fullmatch(r"[a-z][a-z0-9_]*", self.family) is None:
+            raise ValueError(f"family {self.family!r}: use evm or bitcoin")
+        if self.chain_id is not None and self.chain_id < 1:
+            raise ValueError("chain_id: use 1 or more")
+        _ = self.nodes  # one that is written as a string has to be as sound as the others
+        if milliseconds(self.block_time) > milliseconds("1d"):
+            raise ValueError(f"block_time {self.block_time!r}: use at most 1d")
         if self.finality is not None and self.finality not in ("finalized", "safe"):
             raise ValueError(f"finality {self.finality!r}: use finalized or safe, or confirmations = N")
         if self.confirmations is not None and self.confirmations < 1:
@@ -140,6 +174,10 @@ class ChainSettings(_Section, frozen=True):
             raise ValueError("quorum: use 1 or more")
         if self.explorer is not None and not re.fullmatch(r"https?://[^{}]+\{txid\}[^{}]*", self.explorer):
             raise ValueError(f"explorer {self.explorer!r}: write it like https://example.com/tx/{{txid}}")
+        try:
+            explorer(self.name, self.explorer, self.explorer_hosts)
+        except ValueError as error:
+            raise ValueError(f"explorer or explorer_hosts: {error}") from error
         unit = self.fees.max_fee.partition(" ")[2] if self.fees.max_fee else None
         if unit is not None and self.assets and (unit not in self.assets or self.assets[unit].contract is not None):
             raise ValueError(f"fees.max_fee is in {unit}, which is not the chain's own coin: fees are paid in that")
@@ -260,27 +298,68 @@ class WalletSettings(_Section, frozen=True):
 def find_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
     """The settings folder: the option, $CRYPTOSUPPORT_CONFIGS, the user's, the machine's, or the package's presets.
 
-    Raises `BadSettings` when the option or the variable names no folder.
+    Raises `BadSettings` when the option or the variable names no folder, or this user may not look for one: then the
+    presets must not answer in its place.
     """
     named = option or environment.get("CRYPTOSUPPORT_CONFIGS")
     if named:
-        if not Path(named).is_dir():
+        if not _is_folder(Path(named)):
             raise BadSettings(f"{named} is not a folder: make one with `cryptosupport init {named}`")
         return Path(named)
-    for folder in (_users_folder(environment), Path("/etc/cryptosupport")):
-        if folder.is_dir():
+    for folder in (_at_home(".config"), Path("/etc/cryptosupport")):
+        if folder is not None and _is_folder(folder):
             return folder
     return PRESETS
 
 
 def folder_to_write(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where a new settings folder belongs, so that `find_folder` finds it: the option, the variable, or the user's."""
+    """Where a new settings folder belongs, so that `find_folder` finds it: the option, the variable, or the user's.
+
+    Raises `BadSettings` when none is named and the user has no home.
+    """
     named = option or environment.get("CRYPTOSUPPORT_CONFIGS")
-    return Path(named) if named else _users_folder(environment)
+    folder = Path(named) if named else _at_home(".config")
+    if folder is None:
+        raise BadSettings("this user has no home folder: name the folder to write")
+    return folder
 
 
-def _users_folder(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cryptosupport"
+def data_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder for data, which need not be there: the option, $CRYPTOSUPPORT_DATA, or the user's.
+
+    Raises `BadSettings` when none is named and the user has no home.
+    """
+    named = option or environment.get("CRYPTOSUPPORT_DATA")
+    folder = Path(named) if named else _at_home(".local/share")
+    if folder is None:
+        raise BadSettings("this user has no home folder: name a folder for data with --data DIR")
+    return folder
+
+
+def _at_home(where: str) -> Path | None:
+    """Our folder below the user's home, None for a user who has no home (a container's, or a service's)."""
+    try:
+        return Path.home() / where / "cryptosupport"
+    except RuntimeError:
+        return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name, be it a link that leads nowhere: only then do defaults not count."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
+    return True
 
 
 def write_presets(folder: Path, chains: Sequence[str] = ()) -> tuple[list[Path], list[Path]]:
@@ -323,29 +402,36 @@ def _copy_new(source: Path, target: Path) -> bool:
 
 def load_desk(folder: Path) -> DeskSettings:
     """Read desk.toml; without the file, its defaults."""
-    return _read(folder / "desk.toml", DeskSettings) if (folder / "desk.toml").is_file() else DeskSettings()
+    return _read(folder / "desk.toml", DeskSettings) if _is_there(folder / "desk.toml") else DeskSettings()
 
 
 def chain_names(folder: Path) -> list[str]:
-    """The chains that the folder holds a file for, by name."""
-    return sorted(path.stem for path in (folder / "chains").glob("*.toml"))
+    """The chains that the folder holds a file for, by name; hidden files are an editor's. Raises `BadSettings`."""
+    try:
+        names = os.listdir(folder / "chains")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BadSettings(f"{folder / 'chains'} cannot be read: {error.strerror}") from error
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml") and not name.startswith("."))
 
 
 def load_chain(folder: Path, name: str) -> ChainSettings:
     """Read chains/NAME.toml. Raises `BadSettings` naming the good names when there is no such file."""
-    path = folder / "chains" / f"{name}.toml"
-    if not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
-        names = chain_names(folder)
+    path, names = folder / "chains" / f"{name}.toml", chain_names(folder)
+    if name not in names:
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
         raise BadSettings(f"no chain {name!r} in {folder / 'chains'}; {hint}")
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise BadSettings(f"{path}: a chain's name holds letters, digits, '.', '_' and '-' only: rename the file")
     return msgspec.structs.replace(_read(path, ChainSettings), name=name)
 
 
 def load_wallets(folder: Path) -> dict[str, WalletSettings]:
     """Read wallets.toml; without the file, no wallets."""
     path = folder / "wallets.toml"
-    if not path.is_file():
+    if not _is_there(path):
         return {}
     wallets = {name: _convert(path, table, WalletSettings, name) for name, table in _parse(path).items()}
     return {name: msgspec.structs.replace(wallet, name=name) for name, wallet in wallets.items()}
@@ -356,8 +442,10 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise BadSettings(f"{path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise BadSettings(f"{path} is not valid TOML: it is nested too deeply") from error
 
 
 def _read(path: Path, kind: type[S]) -> S:

@@ -141,6 +141,12 @@ class HostileNode:
         with self._lock:
             return [call for request in self.requests for call in request.calls]
 
+    @property
+    def open_connections(self) -> int:
+        """How many are open just now."""
+        with self._lock:
+            return len(self._open)
+
     def then(self, *behaviours: Behaviour | Reply) -> None:
         """Answer the next requests so, one each."""
         with self._lock:

@@ -72,7 +72,7 @@ def families(error: type[SupportError]) -> Iterator[type[SupportError]]:
 
 def test_every_exit_code_is_documented() -> None:
     codes = {error.exit_code for error in families(SupportError)}
-    assert codes | {0, 10, 11, 12, 130, 141} == {int(key) for key in table_keys(README, "Exit codes")}
+    assert codes | {0, 10, 11, 12, 130, 141, 143} == {int(key) for key in table_keys(README, "Exit codes")}
 
 
 def test_every_state_and_every_reason_to_wait_is_explained() -> None:

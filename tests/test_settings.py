@@ -15,7 +15,9 @@ from cryptosupport.settings import (
     ChainSettings,
     Endpoint,
     chain_names,
+    data_folder,
     find_folder,
+    folder_to_write,
     load_chain,
     load_desk,
     load_wallets,
@@ -235,27 +237,41 @@ def test_the_folder_is_searched_in_order_and_never_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     option, variable, home, here = (tmp_path / name for name in ("option", "variable", "home", "here"))
-    (home / "cryptosupport").mkdir(parents=True)
-    for each in (option, variable, here / "chains"):
+    users = home / ".config" / "cryptosupport"
+    for each in (option, variable, users, here / "chains"):
         each.mkdir(parents=True)
     (here / "desk.toml").touch()
     monkeypatch.chdir(here)
-    everything = {"CRYPTOSUPPORT_CONFIGS": str(variable), "XDG_CONFIG_HOME": str(home)}
-    assert find_folder(str(option), everything) == option
-    assert find_folder(None, everything) == variable
-    assert find_folder(None, {"XDG_CONFIG_HOME": str(home)}) == home / "cryptosupport"
+    monkeypatch.setenv("HOME", str(home))
+    assert find_folder(str(option), {"CRYPTOSUPPORT_CONFIGS": str(variable)}) == option
+    assert find_folder(None, {"CRYPTOSUPPORT_CONFIGS": str(variable)}) == variable
+    assert find_folder(None, {}) == users
 
 
-def test_the_home_folder_is_used_without_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".config" / "cryptosupport").mkdir(parents=True)
-    assert find_folder(None, {}) == tmp_path / ".config" / "cryptosupport"
+def test_no_other_variable_says_where_settings_and_data_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, other = tmp_path / "home", str(tmp_path / "other")
+    (home / ".config" / "cryptosupport").mkdir(parents=True)
+    (tmp_path / "other" / "cryptosupport").mkdir(parents=True)
+    environment = {"HOME": str(home), "XDG_CONFIG_HOME": other, "XDG_DATA_HOME": other}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert find_folder(None, environment) == home / ".config" / "cryptosupport"
+    assert folder_to_write(None, environment) == home / ".config" / "cryptosupport"
+    assert data_folder(None, environment) == home / ".local" / "share" / "cryptosupport"
 
 
-def test_without_any_folder_the_presets_serve(tmp_path: Path) -> None:
+def test_the_folder_for_data_is_the_option_the_variable_or_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/desk")
+    assert data_folder("here", {"CRYPTOSUPPORT_DATA": "there"}) == Path("here")
+    assert data_folder(None, {"CRYPTOSUPPORT_DATA": "there"}) == Path("there")
+    assert data_folder(None, {}) == Path("/home/desk/.local/share/cryptosupport")
+
+
+def test_without_any_folder_the_presets_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if Path("/etc/cryptosupport").is_dir():
         pytest.skip("this machine has /etc/cryptosupport")
-    assert find_folder(None, {"XDG_CONFIG_HOME": str(tmp_path)}) == PRESETS
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_folder(None, {}) == PRESETS
 
 
 @pytest.mark.parametrize("by_option", [True, False])

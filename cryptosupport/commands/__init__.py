@@ -5,19 +5,25 @@ Errors become exit codes here and nowhere else.
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
 from cryptosupport import __version__
 from cryptosupport.commands import params
-from cryptosupport.context import Context
-from cryptosupport.domain.errors import SupportError
+from cryptosupport.context import Context, say
+from cryptosupport.domain.errors import Interrupted, SupportError
 
+_INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
 _NOT_COMMANDS = {"__init__", "params", "output"}
 
 
@@ -36,6 +42,19 @@ class _Root(params.Group):
         command: click.Command = import_module(f"{__name__}.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. What stops it is told by `run`: Click would write to stderr, whether or not it is open."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+        except BrokenPipeError:
+            raise _ReaderGone from None
+
+
+class _ReaderGone(Exception):
+    """Whoever read standard output has closed it (`| head`)."""
+
 
 @click.group(cls=_Root, epilog="Example: cryptosupport tx status 5df6…e3a1 --json")
 @click.version_option(__version__, message="cryptosupport %(version)s")
@@ -45,30 +64,61 @@ def root() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if code in (_INTERRUPTED, _READER_GONE, _TERMINATED):
+        os._exit(code)  # at once: the interpreter would wait for threads that are still asking a node
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; every error has become text or JSON on stderr."""
     context = Context()
+    _replace_what_cannot_be_encoded()
+    terminated: list[int] = []
     try:
-        root.main(list(arguments), "cryptosupport", standalone_mode=False, obj=context)
-        sys.stdout.flush()
+        with _sigterm_interrupts(terminated):
+            root.main(list(arguments), "cryptosupport", standalone_mode=False, obj=context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return context.exit_code
+    except (Interrupted, KeyboardInterrupt, click.Abort) as stop:
+        message = stop.message if isinstance(stop, Interrupted) else "interrupted"
+        return _fail(arguments, _TERMINATED if terminated else _INTERRUPTED, "interrupted", message)
     except SupportError as error:
         return _fail(arguments, error.exit_code, error.code, error.message, error.facts)
     except click.ClickException as error:
         return _fail(arguments, 2, "usage", error.format_message(), {}, error)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail(arguments, 130, "interrupted", "interrupted")
-    except BrokenPipeError:
-        # The reader has gone (`| head`): nothing more can be said, and the interpreter must not try at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+    except (_ReaderGone, BrokenPipeError):
+        return _READER_GONE
     except Exception as error:  # the one place that catches: no traceback reaches a user
         return _fail(arguments, 1, "unexpected", _unexpected(error))
     finally:
         context.close()
+
+
+@contextmanager
+def _sigterm_interrupts(came: list[int]) -> Iterator[None]:
+    """Meanwhile SIGTERM ends the program as Ctrl-C does: with what is known told, and in order. ``came`` notes it."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _replace_what_cannot_be_encoded() -> None:
+    """A letter that the terminal does not know, or a file name that is no UTF-8, is shown as `?`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _unexpected(error: Exception) -> str:
@@ -90,12 +140,14 @@ def _fail(
 ) -> int:
     """Say what went wrong on stderr: as JSON when JSON was asked for, else as text."""
     if params.wants_json(arguments):
-        import msgspec
+        import json
 
         error = {"code": code, "message": message, "exit_code": exit_code} | dict(facts or {})  # type: ignore[call-overload]
-        click.echo(msgspec.json.encode({"error": error}), err=True)
+        say(json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":"), default=str))
     elif isinstance(usage, click.UsageError):
-        usage.show(sys.stderr)
+        text = io.StringIO()
+        usage.show(text)
+        say(text.getvalue().rstrip())
     else:
-        click.echo(f"error: {message}", err=True)
+        say(f"error: {message}")
     return exit_code

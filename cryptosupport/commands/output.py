@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -12,6 +14,8 @@ import click
 import msgspec
 
 from cryptosupport.commands import params
+from cryptosupport.context import at_terminal
+from cryptosupport.domain.errors import SupportError
 
 R = TypeVar("R")
 Record: TypeAlias = Mapping[str, Any]
@@ -39,23 +43,51 @@ def show(
     match output:
         case "json" if single:
             for record in records:
-                _write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+                _write(msgspec.json.format(_json(record), indent=2) + b"\n")
         case "json":
             _json_list(records)
         case "jsonl":
-            _lines(msgspec.json.encode(record) + b"\n" for record in records)
+            _lines(_json(record) + b"\n" for record in records)
         case "csv":
             _lines(_csv(records, fields or columns))
         case _ if single and detail is not None:
             for record in records:
-                _write(detail(record).encode())
+                _write(detail(record))
         case _:
             _tables(records, columns)
 
 
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+class CannotWrite(SupportError):
+    """Standard output is closed: the result has no place to go."""
+
+
+def _write(data: bytes | str) -> None:
+    """Write bytes, or text in the encoding of the terminal, at once. Raises `CannotWrite`, `BrokenPipeError`."""
+    if sys.stdout is None:
+        raise CannotWrite
+    try:
+        if isinstance(data, str):
+            click.echo(data, nl=False)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _let_go()
+        raise CannotWrite(f"the result cannot be written to standard output: {error.strerror}") from error
+
+
+def _let_go() -> None:
+    """Nothing more can be written to stdout, and the interpreter must not try at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _json(record: Record) -> bytes:
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError:  # the name of a file that is no UTF-8
+        return json.dumps(record, ensure_ascii=False).encode(errors="replace")
 
 
 def _lines(lines: Iterable[bytes]) -> None:
@@ -68,7 +100,7 @@ def _json_list(records: Iterable[Record]) -> None:
     opened = False
     try:
         for record in records:
-            _write((b",\n " if opened else b"[\n ") + msgspec.json.encode(record))
+            _write((b",\n " if opened else b"[\n ") + _json(record))
             opened = True
     finally:  # an interrupted list is still a list
         _write(b"\n]\n" if opened else b"[]\n")
@@ -84,10 +116,10 @@ def _csv(records: Iterable[Record], fields: Sequence[str]) -> Iterator[bytes]:
     line = Line()
     writer = csv.writer(line, lineterminator="\n")
     writer.writerow(field.replace(".", "_") for field in fields)
-    yield line.text.encode()
+    yield line.text.encode(errors="replace")
     for record in records:
         writer.writerow(_cell_csv(look(record, field)) for field in fields)
-        yield line.text.encode()
+        yield line.text.encode(errors="replace")
 
 
 def _cell_csv(value: Any) -> str:
@@ -105,9 +137,16 @@ def _tables(records: Iterable[Record], columns: Sequence[str]) -> None:
     heads = [
         column.rsplit(".", 1)[-1] if column.endswith("message") else column.replace(".", " ") for column in columns
     ]
-    while piece := list(itertools.islice(rows, TABLE_ROWS)):
-        cells = [[printable(_text(look(record, column))) for column in columns] for record in piece]
-        click.echo(tabulate(cells, headers=heads, disable_numparse=True))
+    while True:
+        cells: list[list[str]] = []
+        try:
+            for record in itertools.islice(rows, TABLE_ROWS):
+                cells.append([printable(_text(look(record, column))) for column in columns])
+        finally:  # interrupted: what is known is told
+            if cells:
+                _write(tabulate(cells, headers=heads, disable_numparse=True) + "\n")
+        if not cells:
+            return
 
 
 def aligned(lines: Iterable[tuple[str, Any]]) -> str:
@@ -143,7 +182,7 @@ def printable(text: str) -> str:
 
 def progress(rows: Iterable[R], lines: params.Lines, quiet: bool) -> Iterator[R]:
     """The rows, with a bar on stderr when that is a terminal of its own, by the share of the input that was read."""
-    if quiet or lines.single or lines.size is None or not sys.stderr.isatty() or sys.stdout.isatty():
+    if quiet or lines.single or lines.size is None or not at_terminal() or (sys.stdout and sys.stdout.isatty()):
         yield from rows
         return
     with click.progressbar(length=lines.size, file=sys.stderr, show_pos=False, label="looking up") as bar:

@@ -11,6 +11,8 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from cryptosupport.domain.errors import BadInput
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -111,6 +113,16 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class Source(click.File):
+    """A file to read bytes from; `-` is stdin."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> IO[bytes]:
+        """The open file."""
+        if value == "-" and sys.stdin is None:
+            self.fail("stdin is closed", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Lines:
     """The subjects of a command: its arguments, or the lines of a file or pipe that may not end.
 
@@ -150,7 +162,10 @@ class Lines:
     def _read_on(self) -> None:
         """Take what is there, at least one byte; `read1` does not wait for more."""
         assert self._source is not None
-        piece = self._source.read1(self._PIECE)  # type: ignore[attr-defined]
+        try:
+            piece = self._source.read1(self._PIECE)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise BadInput(f"the input cannot be read: {error.strerror}") from error
         self.position += len(piece)
         *whole, rest = (self._rest + piece).split(b"\n")
         self._rest = rest[: self.LONGEST]
@@ -176,14 +191,16 @@ def lines(name: str, metavar: str) -> Callable[[F], F]:
         if "-" in values:
             if len(values) > 1 or source is not None:
                 raise click.UsageError("`-` reads stdin: give it alone", ctx)
+            if sys.stdin is None:
+                raise click.UsageError("`-` reads stdin, and stdin is closed", ctx)
             values, source = (), sys.stdin.buffer
         if not values and source is None:
             raise click.UsageError(f"name a {metavar}, or - to read them from stdin, or --input FILE", ctx)
-        return Lines(values, source)
+        return Lines([value.encode(errors="replace").decode() for value in values], source)
 
     def decorate(function: F) -> F:
         with_source: Callable[[F], F] = click.option(
-            "--input", "source", type=click.File("rb"), metavar="FILE|-", is_eager=True, help=f"One {metavar} a line."
+            "--input", "source", type=Source("rb"), metavar="FILE|-", is_eager=True, help=f"One {metavar} a line."
         )
         argument: Callable[[F], F] = click.argument(name, nargs=-1, metavar=f"[{metavar}|-]...", callback=take)
         return with_source(argument(function))

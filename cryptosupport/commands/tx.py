@@ -47,6 +47,8 @@ def status(
     from cryptosupport.domain.record import BRIEF_FIELDS, FIELDS
     from cryptosupport.domain.transactions import Detail
 
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout is for --wait: give both")
     detail = Detail.BRIEF if brief else Detail.FULL
     question = context.question(chain, own_nodes, not no_remember, detail)
     waiting = Wait(timeout, lambda report: context.note(f"{report.txid} {report.state}")) if wait else None
@@ -54,7 +56,7 @@ def status(
     rows = out.progress(told, txids, context.options.quiet)
     out.show(
         output,
-        _records(context, rows, detail),
+        _records(context, context.locale, rows, detail),
         columns=_BRIEF_COLUMNS if brief else _COLUMNS,
         fields=BRIEF_FIELDS if brief else FIELDS,
         single=txids.single,
@@ -79,15 +81,17 @@ def explain(
 
     question = context.question(chain, own_nodes, not no_remember, Detail.EXPLAIN)
     rows = tell(txids, question, single=txids.single, ready=txids.ready)
-    records = _records(context, rows, Detail.EXPLAIN)
+    records = _records(context, context.locale, rows, Detail.EXPLAIN)
     out.show(output, records, columns=_COLUMNS, fields=(*FIELDS, "facts"), single=txids.single, detail=_long_text)
 
 
-def _records(context: Context, rows: Iterable[TxReport | BadLine], detail: Detail) -> Iterator[dict[str, Any]]:
+def _records(
+    context: Context, language: str, rows: Iterable[TxReport | BadLine], detail: Detail
+) -> Iterator[dict[str, Any]]:
     """The rows as records; the exit code follows the worst one told so far."""
     from cryptosupport.domain.record import exit_code, row_record, worst
 
-    language, codes = context.locale, set()
+    codes = set()
     for row in rows:
         code = exit_code(row)
         if code not in codes:
@@ -128,7 +132,8 @@ def _transfer(transfer: out.Record) -> str:
     amount = transfer["amount"] or f"{transfer['base_units']} base units of"
     change = " (change)" if transfer.get("change") else ""
     sender = f" from {transfer['from']}" if transfer["from"] else ""
-    return f"{amount} {transfer['asset']}{sender} to {transfer['to'] or 'a script without address'}{change}"
+    nameless = "a script without address" if "vout" in transfer else "a new contract"
+    return f"{amount} {transfer['asset']}{sender} to {transfer['to'] or nameless}{change}"
 
 
 def _long_text(record: out.Record) -> str:

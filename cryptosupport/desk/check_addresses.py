@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptosupport.domain.addresses import Address, looks_alike
 from cryptosupport.domain.errors import BadInput, NodesFailed
-from cryptosupport.domain.identifiers import cleaned, is_cut, shortened
+from cryptosupport.domain.identifiers import about_secret, cleaned, is_cut, is_secret, shortened
 
 if TYPE_CHECKING:
     from cryptosupport.domain.ports import Chain
@@ -22,9 +22,6 @@ GIVEN = "given"
 """Whom a look-alike resembles when that is no wallet: an address from earlier look-ups, or one given with it."""
 
 _TXID = re.compile(r"(?:0x)?[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
-# Bitcoin's WIF and BIP 32, and the lengths of a BIP 39 phrase: who pastes one of these is about to lose the coins.
-_PRIVATE_KEY = re.compile(r"[5KLc9][1-9A-HJ-NP-Za-km-z]{50,51}|[a-zA-Z]prv[1-9A-HJ-NP-Za-km-z]{100,112}")
-_PHRASE_WORDS = frozenset({12, 15, 18, 21, 24})
 # Forms of addresses whose chain may not be configured or asked for, so that the network can be named.
 _FORMS = (
     ("an EVM", re.compile(r"0[xX][0-9a-fA-F]{40}")),
@@ -147,8 +144,10 @@ def as_record(check: AddressCheck) -> dict[str, Any]:
 
 def _read(given: str, chains: Sequence[Chain]) -> AddressCheck:
     text = cleaned(given)
-    if _is_secret(text):  # not even repeated: what is printed ends up in logs
-        return AddressCheck("…", problem=_SECRET)
+    if is_secret(text):  # not even repeated: what is printed ends up in logs
+        return AddressCheck("…", problem=Problem("private_key", about_secret("an address")))
+    if _TXID.fullmatch(text):
+        return AddressCheck("…", problem=_TXID_OR_KEY)
     address: Address | None = None
     fits = []
     refusals = []
@@ -166,18 +165,12 @@ def _read(given: str, chains: Sequence[Chain]) -> AddressCheck:
     return AddressCheck(shortened(given), problem=_explain(text, refusals, [chain.name for chain in chains]))
 
 
-_SECRET = Problem(
-    "private_key",
-    "this looks like a private key or a recovery phrase, not an address: never paste it anywhere. Whoever has seen it "
-    "can take the coins, so move them to a new wallet",
+# Both have 64 hex digits. It is not repeated, and nobody is sent to `tx status` with it: that would ask nodes about it.
+_TXID_OR_KEY = Problem(
+    "txid",
+    "this is a transaction id (or a block's hash) or a private key, not an address. If it is a key, never paste it "
+    "anywhere: whoever has seen it can take the coins",
 )
-
-
-def _is_secret(text: str) -> bool:
-    if _PRIVATE_KEY.fullmatch(text):
-        return True
-    words = text.split()
-    return len(words) in _PHRASE_WORDS and all(word.isalpha() and len(word) <= 8 for word in words)
 
 
 def _explain(text: str, refusals: Sequence[BadInput], chains: Sequence[str]) -> Problem:
@@ -186,11 +179,6 @@ def _explain(text: str, refusals: Sequence[BadInput], chains: Sequence[str]) -> 
         return Problem("unknown_form", "nothing was given: paste an address")
     if is_cut(text):
         return Problem("cut", "this address is cut short, its middle is missing: ask for the whole address")
-    if _TXID.fullmatch(text):
-        return Problem(
-            "txid",
-            f"this is a transaction id (or a block's hash), not an address: see `cryptosupport tx status {text}`",
-        )
     foreign = next((character for character in text if character.isalpha() and not character.isascii()), None)
     if foreign is not None:
         name = unicodedata.name(foreign, f"U+{ord(foreign):04X}")

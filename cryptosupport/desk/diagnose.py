@@ -24,6 +24,7 @@ from cryptosupport.settings import (
     FloatSettings,
     WalletSettings,
     chain_names,
+    is_reference,
     load_chain,
     load_desk,
     load_wallets,
@@ -61,7 +62,8 @@ class Installation:
     """What is examined.
 
     ``secret`` says what a reference such as "keyring:NAME" stands for and raises `BadSettings` when it is not set.
-    ``keyrings`` are the keyring backends in use, as "module.Class"; ``in_clear`` those whose secrets others can read.
+    ``keyrings`` are the keyring backends in use, as "module.Class"; ``keyring_fault`` says why they cannot be told;
+    ``in_clear`` are those whose secrets others can read.
     ``memory`` says in ``complaints`` what goes wrong with it.
     """
 
@@ -74,6 +76,7 @@ class Installation:
     memory: Memory
     complaints: Sequence[str]
     open_chain: Callable[[str], Chain]
+    keyring_fault: str = ""
 
 
 def diagnose(installation: Installation, only: str | None = None) -> Iterator[Verdict]:
@@ -92,11 +95,12 @@ def diagnose(installation: Installation, only: str | None = None) -> Iterator[Ve
         yield wallet_fault
     yield _memory(installation)
     yield from _secrets(installation, [*settings.values(), *examined])
-    for each in settings.values():
-        yield from _sources(each)
+    for name, chain in chains.items():
+        yield from _sources(settings[name])
+        yield from _identity(settings[name], chain)
     yield from unopened
     for wallet in examined:
-        yield from _wallet(wallet, wallets, chains, installation.folder)
+        yield from _wallet(wallet, wallets, chains, installation)
     health = _ask(list(chains.values()))
     alive = {one.chain for one in health if one.ok}
     yield from (_node(one, one.chain in alive) for one in health)
@@ -157,7 +161,10 @@ def _folder(folder: Path, wallets: Mapping[str, WalletSettings]) -> Iterator[Ver
 
 
 def _others_write(path: Path) -> bool:
-    return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    try:
+        return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    except OSError:
+        return False  # a link that leads nowhere, or a folder that is closed to us: told where the file is read
 
 
 def _memory(installation: Installation) -> Verdict:
@@ -188,7 +195,7 @@ def _secrets(installation: Installation, settings: Iterable[ChainSettings | Wall
 
 def _references(value: object) -> Iterator[str]:
     """Every "keyring:NAME" and "env:NAME" below a settings value."""
-    if isinstance(value, str) and value.startswith(("keyring:", "env:")):
+    if isinstance(value, str) and is_reference(value):
         yield value
     elif isinstance(value, dict):
         for child in value.values():
@@ -199,6 +206,8 @@ def _references(value: object) -> Iterator[str]:
 
 
 def _keyring(installation: Installation, needed: bool) -> Verdict:
+    if installation.keyring_fault:
+        return _bad_settings("keyring", installation.keyring_fault, "name one that is installed, or none")
     if not installation.keyrings:
         said = "this machine has no keyring" + ("" if needed else "; no setting needs one")
         return _warn("keyring", said, "install a keyring backend, or use env:NAME in the settings")
@@ -221,7 +230,11 @@ def _chain_settings(folder: Path, only: str | None) -> tuple[dict[str, ChainSett
     if only is not None:
         return {only: load_chain(folder, only)}, []
     found, broken = {}, []
-    for name in chain_names(folder):
+    try:
+        names = chain_names(folder)
+    except BadSettings as error:
+        return {}, [_bad_settings("chains", error.message, "make the folder readable for this user")]
+    for name in names:
         try:
             settings = load_chain(folder, name)
         except BadSettings as error:
@@ -263,6 +276,17 @@ def _sources(settings: ChainSettings) -> Iterator[Verdict]:
         yield _warn(name, said, "add an endpoint of another operator: nobody contradicts a single one")
     else:
         yield _ok(name, f"endpoints of {len(operators)} operators, {settings.quorum} have to agree")
+
+
+def _identity(settings: ChainSettings, chain: Chain) -> Iterator[Verdict]:
+    """Is it certain which chain this is, and which contracts are its tokens?"""
+    name, file = f"chain {settings.name}", f"chains/{settings.name}.toml"
+    if settings.family == "evm" and settings.chain_id is None:
+        yield _warn(name, "has no chain_id", f"add chain_id = N to {file}: else a node of any EVM chain is believed")
+    for symbol, asset in settings.assets.items():
+        if asset.contract is not None:
+            for fault in _address_faults(asset.contract, asset.contract, chain):
+                yield _bad_settings(name, f"assets.{symbol}: contract: {fault}", f"correct {file}")
 
 
 def _ask(chains: Sequence[Chain]) -> list[NodeHealth]:
@@ -324,11 +348,14 @@ def _wallets(folder: Path) -> tuple[dict[str, WalletSettings], Verdict | None]:
 
 
 def _wallet(
-    wallet: WalletSettings, wallets: Mapping[str, WalletSettings], chains: Mapping[str, Chain], folder: Path
+    wallet: WalletSettings,
+    wallets: Mapping[str, WalletSettings],
+    chains: Mapping[str, Chain],
+    installation: Installation,
 ) -> Iterator[Verdict]:
     """Every fault of one wallet's settings, or one line that it has none."""
     title, advice = f"wallet {wallet.name}", f"correct [{wallet.name}] in wallets.toml"
-    faults = list(_wallet_faults(wallet, wallets, chains, folder))
+    faults = list(_wallet_faults(wallet, wallets, chains, installation))
     if faults:
         yield from (_bad_settings(title, fault, advice) for fault in faults)
     elif wallet.chain not in chains:
@@ -341,17 +368,26 @@ def _wallet(
 
 
 def _wallet_faults(
-    wallet: WalletSettings, wallets: Mapping[str, WalletSettings], chains: Mapping[str, Chain], folder: Path
+    wallet: WalletSettings,
+    wallets: Mapping[str, WalletSettings],
+    chains: Mapping[str, Chain],
+    installation: Installation,
 ) -> Iterator[str]:
     try:
-        settings = load_chain(folder, wallet.chain)
+        settings = load_chain(installation.folder, wallet.chain)
     except BadSettings as error:
         yield error.message
         return
     if wallet.address is None and wallet.descriptor is None:
         yield "has neither an address nor a descriptor"
     elif wallet.address is not None and wallet.chain in chains:
-        yield from _address_faults(wallet.address, chains[wallet.chain])
+        try:
+            address = installation.secret(wallet.address)
+        except BadSettings:
+            address = None  # told among the secrets
+        if address is not None:
+            faults = _address_faults(address, wallet.address, chains[wallet.chain])
+            yield from (f"address: {fault}" for fault in faults)
     for symbol, float_ in wallet.float.items():
         where = f"float.{symbol}"
         asset = settings.assets.get(symbol)
@@ -368,16 +404,17 @@ def _wallet_faults(
             yield f"{where}: sweep_to names {float_.sweep_to}, which is {target.role}, not cold"
 
 
-def _address_faults(text: str, chain: Chain) -> Iterator[str]:
+def _address_faults(text: str, shown: str, chain: Chain) -> Iterator[str]:
+    """What is wrong with an address; ``shown`` is how the settings call it, which may be a reference."""
     try:
         address = chain.parse_address(text)
     except BadInput as error:
-        yield f"address: {error.message}"
+        yield error.message
         return
     if address is None:
-        yield f"address: {text} is no address of {chain.name}"
+        yield f"{shown} is no address of {chain.name}"
     elif address.burn:
-        yield f"address: nobody can spend from {text}"
+        yield f"nobody can spend from {shown}"
 
 
 def _float_faults(settings: ChainSettings, symbol: str, float_: FloatSettings) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ _RANK: dict[type, int] = {Confirmed: 0, Confirming: 0, Failed: 0, Pending: 1, Re
 
 _NO_INDEX = ("no_index", "indexing")
 """Codes of nodes that cannot look transactions up by id, and yet know blocks."""
+
+_GRACE = 0.5
+"""Seconds that a look which is under way when the time is up may still take."""
 
 
 @dataclass(slots=True)
@@ -133,13 +137,14 @@ def watch(
     one that is no id raises `BadInput`.
     """
     clock, lines = question.clock, list(texts)
-    until = None if wait.timeout is None else clock.monotonic() + wait.timeout
+    until = math.inf if wait.timeout is None else clock.monotonic() + wait.timeout
+    clock.ends_at = until + _GRACE
     pause = min((chain.poll_seconds for chain in question.chains), default=1.0)
     known: dict[int, TxReport | BadLine] = {}
     interrupted = False
     try:
         while not _look_again(lines, known, question, wait, single):
-            left = pause if until is None else until - clock.monotonic()
+            left = until - clock.monotonic()
             if left <= 0:
                 break
             clock.sleep(min(pause, left))
@@ -161,6 +166,9 @@ def _look_again(
         if isinstance(row, BadLine):
             known[index] = replace(row, line=index + 1)
             continue
+        cut_short = row.state == "unknown" and question.clock.monotonic() >= question.clock.ends_at
+        if cut_short and isinstance(before, TxReport):
+            continue  # what the look before saw is what is known
         if not isinstance(before, TxReport) or before.state != row.state:
             wait.changed(row)
         known[index] = row
@@ -339,9 +347,9 @@ class _Threads:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:  # interrupted: nobody waits for what the others are still asking
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
     def submit(
         self,

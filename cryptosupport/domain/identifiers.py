@@ -18,6 +18,11 @@ _TXID = re.compile(r"(?:0x)?[0-9a-f]{64}", re.ASCII)
 _IN_URL = re.compile(r"(?<![0-9a-zA-Z])(?:0x)?[0-9a-fA-F]{64}(?![0-9a-zA-Z])", re.ASCII)
 _HEX = re.compile(r"(?:0x)?[0-9a-f]+", re.ASCII)
 _BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]+", re.ASCII)
+# Bitcoin's WIF and BIP 32, and the lengths of a BIP 39 phrase: who pastes one of these is about to lose the coins.
+_PRIVATE_KEY = re.compile(
+    r"(?<![0-9a-zA-Z])(?:[5KLc9][1-9A-HJ-NP-Za-km-z]{50,51}|[a-zA-Z]prv[1-9A-HJ-NP-Za-km-z]{100,112})(?![0-9a-zA-Z])"
+)
+_PHRASE_WORDS = frozenset({12, 15, 18, 21, 24})
 _CUT = re.compile(r"…|\.\.+|\*\*+")
 # Spaces, quotes and brackets around an id; zero-width and direction characters anywhere in it.
 _AROUND = " \t\r\n\v\f\u00a0\u3000\"'`<>()[]{},;\u3002\uff0c"
@@ -70,6 +75,29 @@ def cleaned(text: str) -> str:
     return text.translate(_INVISIBLE).strip(_AROUND)
 
 
+def is_secret(text: str) -> bool:
+    """Whether ``text`` holds a private key or is a recovery phrase: such a text is shown nowhere.
+
+    A key of 64 hex digits cannot be told from a transaction id, and is none here.
+
+    >>> is_secret("abandon " * 11 + "about")
+    True
+    """
+    text = cleaned(text[:LONGEST])
+    if any(not _HEX.fullmatch(found.lower()) for found in _PRIVATE_KEY.findall(text)):
+        return True
+    words = text.split()
+    return len(words) in _PHRASE_WORDS and all(word.isalpha() and len(word) <= 8 for word in words)
+
+
+def about_secret(wanted: str) -> str:
+    """What to say to somebody who pasted a secret where ``wanted`` ("an address") was asked for."""
+    return (
+        f"this looks like a private key or a recovery phrase, not {wanted}: never paste it anywhere. Whoever has seen "
+        "it can take the coins, so move them to a new wallet"
+    )
+
+
 def is_cut(text: str) -> bool:
     """Whether the middle of ``text`` was left out: `0x12…ab`, `0x12...ab`, `0x12**ab`."""
     return _CUT.search(text) is not None
@@ -81,6 +109,8 @@ def _parse_unclean(text: str, explorers: tuple[Explorer, ...]) -> Pasted:
     cleaned = text.translate(_INVISIBLE).strip(_AROUND)
     if not cleaned:
         raise NotATxid("nothing was given: paste a transaction id")
+    if is_secret(cleaned):
+        raise NotATxid(about_secret("a transaction id"), input=shortened(cleaned))
     if "/" in cleaned:
         return _from_url(cleaned, explorers)
     lowered = cleaned.lower()
@@ -138,6 +168,8 @@ def _looks_like_address(text: str, lowered: str) -> bool:
 
 
 def shortened(text: str) -> str:
-    """At most 80 printable characters of a text that somebody else wrote."""
+    """At most 80 printable characters of a text that somebody else wrote; of a secret nothing: "…"."""
+    if is_secret(text):
+        return "…"
     clean = "".join(character if character.isprintable() else "?" for character in text)
     return clean if len(clean) <= 80 else f"{clean[:60]}…{clean[-12:]}"

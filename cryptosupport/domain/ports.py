@@ -11,7 +11,12 @@ from cryptosupport.domain.transactions import Detail, Hint, Sighting, TxReport
 
 
 class Clock(Protocol):
-    """Time, passed in so that tests can set it."""
+    """Time, passed in so that tests can set it.
+
+    ``ends_at`` is the point of `monotonic` from which on nobody waits for a node any more; infinity until it is set.
+    """
+
+    ends_at: float
 
     def now(self) -> int:
         """Whole seconds since 1970, UTC."""

@@ -90,16 +90,14 @@ def row_record(row: TxReport | BadLine, language: str, detail: Detail) -> dict[s
 
 
 def brief_record(report: TxReport) -> dict[str, Any]:
-    """The state alone; an error where there was one."""
-    record: dict[str, Any] = {
+    """The state alone, and the error where there was one."""
+    return {
         "txid": report.txid,
         "chain": report.chain,
         "state": report.state,
         "final": report.final,
+        "error": _error(report.status) if isinstance(report.status, Unknown) else None,
     }
-    if isinstance(report.status, Unknown):
-        record["error"] = _error(report.status)
-    return record
 
 
 def _transfer(transfer: Transfer) -> dict[str, Any]:

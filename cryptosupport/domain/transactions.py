@@ -115,7 +115,7 @@ class Pending:
     missing_nonce: int | None = None
     ancestors: int | None = None
     was_in: str | None = None  # reorged: the hash of the block that is no longer in the chain
-    locktime: int | None = None  # locktime: the height (below 500,000,000) or time that has to pass
+    locktime: int | None = None  # locktime: the first height (below 500,000,000) that may hold it, or the time to pass
 
 
 @dataclass(frozen=True, slots=True)

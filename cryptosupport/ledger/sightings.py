@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -56,11 +56,16 @@ from sighting where chain = ? and txid in (select value from json_each(?))
 """
 
 # The senders that were seen, each once; a limit, as `address check` compares with every one of them.
-_ADDRESSES = "select distinct sender from sighting where sender is not null limit 100000"
+_ADDRESSES = "select distinct sender from sighting where typeof(sender) = 'text' limit 100000"
 
+_END_OF_TIME = 253_402_300_799
+"""The last second of the year 9999, which a date can still show."""
 
-_Row: TypeAlias = tuple[str, str, int, int, str, str | None, int | None, str | None, str | None, str | None]
+_Whole = Annotated[int, msgspec.Meta(ge=0)]
+_Row: TypeAlias = tuple[str, str, _Whole, _Whole, str, str | None, _Whole | None, str | None, str | None, str | None]
+_ROW = msgspec.json.Decoder(_Row)
 _ROWS = msgspec.json.Decoder(list[_Row])
+_EACH_ROW = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def _text(value: object) -> str:
@@ -78,7 +83,7 @@ class Sightings:
         self._broken = False
 
     def recall(self, chain: str, txids: Sequence[str]) -> dict[str, Sighting]:
-        """The sightings among ``txids``, by txid; none when the file cannot be read."""
+        """The sightings among ``txids``, by txid; none when the file cannot be read, and none of a damaged row."""
         with self._lock:
             connection = self._open()
             if connection is None:
@@ -88,7 +93,10 @@ class Sightings:
             except sqlite3.Error as error:
                 self._give_up(error)
                 return {}
-        return {row[1]: _sighting(row) for row in _ROWS.decode(found)}
+        try:
+            return {row[1]: _sighting(row) for row in _ROWS.decode(found)}
+        except ValueError:
+            return self._sound(found)
 
     def remember(self, sightings: Sequence[Sighting]) -> None:
         """Keep them."""
@@ -119,6 +127,18 @@ class Sightings:
             except sqlite3.Error as error:
                 self._give_up(error)
                 return []
+
+    def _sound(self, found: str) -> dict[str, Sighting]:
+        """The sightings of those rows that can be read; a warning of the others."""
+        sightings = {}
+        for raw in _EACH_ROW.decode(found):
+            try:
+                sighting = _sighting(_ROW.decode(raw))
+            except ValueError:
+                self._warn(f"a damaged entry in {self._path} is passed over")
+            else:
+                sightings[sighting.txid] = sighting
+        return sightings
 
     def close(self) -> None:
         """Let go of the file."""
@@ -167,8 +187,12 @@ class Forgetful:
 
 
 def _sighting(row: _Row) -> Sighting:
+    """Raises `ValueError` for a row that none of our writes left behind."""
     chain, txid, first, last, state, block_hash, height, sender, nonce, inputs = row
     number = None if nonce is None else int(nonce)
+    if number is not None and not 0 <= number < 2**64:
+        raise ValueError(f"nonce {nonce}")
+    first, last = min(first, _END_OF_TIME), min(last, _END_OF_TIME)
     return Sighting(
         chain, txid, first, last, state, block_hash, height, sender, number, tuple(inputs.split()) if inputs else ()
     )

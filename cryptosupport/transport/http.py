@@ -141,20 +141,24 @@ class HttpNode:
         """Wait before the next attempt, or raise `NodeFailed` when there is to be none."""
         if not retry or attempt >= TRIES - 1 or (problem.wait or 0) > LONGEST_WAIT:
             raise self.failed(problem.reason, problem.message) from None
-        limited = problem.reason == "rate_limited"
+        limited, now = problem.reason == "rate_limited", self._clock.monotonic()
         if problem.wait is None:
             pause = (1.0 if limited else 0.2) * 2**attempt * self._random.uniform(0.5, 1)
         else:  # not before the time that the node asked for, and not all threads at the same moment
             pause = problem.wait * self._random.uniform(1, 1.25)
         if limited:  # the limit is the node's, so all threads wait: see _once
-            self._resume_at = max(self._resume_at, self._clock.monotonic() + pause)
-        else:
+            self._resume_at = max(self._resume_at, now + pause)
+        if now + pause >= self._clock.ends_at:
+            raise self.failed(problem.reason, problem.message) from None
+        if not limited:
             self._clock.sleep(pause)
 
     def _once(self, method: str, path: str, body: bytes | None) -> Answer:
         """One request, or two when the first meets an outdated cookie. Raises `Transient`, `NodeFailed`."""
         early = self._resume_at - self._clock.monotonic()
         if early > 0:
+            if self._resume_at >= self._clock.ends_at:
+                raise self.failed("rate_limited", "asked to be left alone for longer than there is time")
             self._clock.sleep(early)
         try:
             login = self._login.header()
@@ -183,7 +187,9 @@ class HttpNode:
             with self._slots:
                 return self._send_and_read(method, path, body, login)
         except httpcore2.TimeoutException:
-            raise self.failed("timeout", f"no full answer within {self._seconds:g} s") from None
+            ended = self._clock.monotonic() >= self._clock.ends_at
+            limit = "before the time was up" if ended else f"within {self._seconds:g} s"
+            raise self.failed("timeout", f"no full answer {limit}") from None
         except httpcore2.ConnectError as error:
             raise self.failed("unreachable", _why_unreachable(str(error))) from None
         except httpcore2.NetworkError:
@@ -196,7 +202,7 @@ class HttpNode:
             raise self.failed("bad_answer", "its compressed answer is damaged") from None
 
     def _send_and_read(self, method: str, path: str, body: bytes | None, login: bytes | None) -> Answer:
-        deadline = self._clock.monotonic() + self._seconds
+        deadline = min(self._clock.monotonic() + self._seconds, self._clock.ends_at)
         with closing(self._open().handle_request(self._build(method, path, body, login, deadline))) as response:
             headers = {name.lower(): value for name, value in response.headers}
             assert isinstance(response.stream, Iterable)
@@ -294,6 +300,8 @@ def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Undo gzip or zlib piece by piece: a small answer must not become a huge one unnoticed. Raises `zlib.error`."""
     machine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     for chunk in chunks:
+        if machine.eof:  # zlib would keep whatever follows
+            raise zlib.error("goes on after its end")
         while chunk:
             yield machine.decompress(chunk, 1 << 18)
             chunk = machine.unconsumed_tail

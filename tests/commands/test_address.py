@@ -126,6 +126,24 @@ def test_programs_get_csv_and_jsonl(presets: Program) -> None:
     assert [line["address"] for line in presets(USDT, BITCOIN, "-o", "jsonl").jsonl] == [USDT, BITCOIN]
 
 
+def test_what_may_be_a_private_key_is_nowhere_in_the_output(presets: Program) -> None:
+    key = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
+    for output in ("table", "json", "csv"):
+        done = presets(key, "-o", output)
+        assert done.exit_code == 2
+        assert key[:8] not in done.stdout + done.stderr
+        assert "a private key" in done.stdout
+
+
+def test_an_own_wallets_address_may_be_a_reference(run: Program, configs: Configs) -> None:
+    configs({"ethereum": NOBODY}, wallets='[hot]\nchain = "ethereum"\nrole = "hot"\naddress = "env:HOT"\n')
+    check = ("address", "check", "--offline", "--json", USDT)
+    assert run(*check, env={"HOT": USDT}).json["own"] == {"wallet": "hot", "role": "hot"}
+    done = run(*check)
+    assert done.exit_code == 8
+    assert "the variable HOT is not set" in done.stderr
+
+
 def test_an_unknown_chain_is_bad_settings(presets: Program) -> None:
     done = presets(USDT, "--chain", "etherium")
     assert done.exit_code == 8

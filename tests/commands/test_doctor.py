@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from cryptosupport.outside.nodes import Anvil, Bitcoind
 from tests.conftest import Configs, Program, Run
@@ -99,6 +103,48 @@ def test_a_secret_that_is_no_url_is_told_without_showing_it(run: Program, config
     assert done.exit_code == 8
     assert "use http:// or https://" in done.stdout
     assert "TOPSECRET" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("backend", ["no.such.Backend", "keyring.backends.fail.Nothing", "nothing", "json.JSONDecoder"])
+def test_a_keyring_backend_that_is_none_is_told(run: Program, configs: Configs, backend: str) -> None:
+    configs({"ethereum": f"http://127.0.0.1:{closed_port()}"})
+    env = {"PYTHON_KEYRING_BACKEND": backend}
+    done = run("doctor", "--json", env=env)
+    assert done.exit_code == 8
+    assert verdicts(done)["keyring"]["verdict"] == "fail"
+    assert "$PYTHON_KEYRING_BACKEND or keyringrc.cfg names a keyring that fails" in verdicts(done)["keyring"]["message"]
+    assert run("tx", "status", "0x" + "ab" * 32, env=env).exit_code == 6  # needs none
+    configs({"ethereum": ""}, ethereum={"endpoints": ["keyring:node"]})
+    done = run("tx", "status", "0x" + "ab" * 32, env=env)
+    assert done.exit_code == 8
+    assert "the settings refer to keyring:node, and $PYTHON_KEYRING_BACKEND" in done.stderr
+
+
+def test_every_text_of_an_endpoint_may_be_a_reference(run: Program, configs: Configs, bitcoind: Bitcoind) -> None:
+    end = {"url": "env:URL", "operator": "env:WHO", "cookie_file": "env:COOKIE"}
+    configs({"bitcoin": bitcoind}, bitcoin={"endpoints": [end]})
+    done = run("doctor", "--json", env={"URL": bitcoind.url, "WHO": "Acme", "COOKIE": str(bitcoind.cookie_file)})
+    assert done.exit_code == 0, done.stdout
+    assert verdicts(done)["node bitcoin Acme"]["verdict"] == "ok"
+    assert {"secret env:URL", "secret env:WHO", "secret env:COOKIE"} <= set(verdicts(done))
+
+
+def test_a_secret_that_is_no_text_is_told(command: list[str], configs: Configs) -> None:
+    end = {"url": f"http://127.0.0.1:{closed_port()}", "rpc_password": "env:DOCTOR_PASSWORD"}
+    configs({"ethereum": ""}, ethereum={"endpoints": [end]})
+    for arguments in (["doctor"], ["tx", "status", "0x" + "ab" * 32]):
+        env = {**os.environb, b"DOCTOR_PASSWORD": b"hunter2\xff"}
+        done = subprocess.run([*command, *arguments], env=env, capture_output=True, check=False, encoding="utf-8")
+        assert done.returncode == 8
+        assert "env:DOCTOR_PASSWORD, and what it holds is not valid UTF-8" in done.stdout + done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_no_part_of_a_password_is_shown_as_an_operator(run: Program, configs: Configs) -> None:
+    configs({"ethereum": "http://user:hunter2@s3cr/word@127.0.0.1:9/"})
+    done = run("doctor", "--json")
+    assert done.exit_code == 8
+    assert not [part for part in ("hunter2", "s3cr", "word@") if part in done.stdout + done.stderr]
 
 
 def test_a_wallet_is_compared_with_its_chain(run: Program, configs: Configs) -> None:

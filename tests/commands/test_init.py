@@ -101,7 +101,6 @@ def test_it_writes_where_the_program_will_look(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("HOME", str(tmp_path))
     assert folder_to_write("here", {"CRYPTOSUPPORT_CONFIGS": "there"}) == Path("here")
     assert folder_to_write(None, {"CRYPTOSUPPORT_CONFIGS": "there"}) == Path("there")
-    assert folder_to_write(None, {"XDG_CONFIG_HOME": "/x"}) == Path("/x/cryptosupport")
     assert folder_to_write(None, {}) == tmp_path / ".config" / "cryptosupport"
 
 

@@ -82,6 +82,15 @@ def test_explain_adds_each_fact_with_its_source(run: Program, configs: Configs, 
     assert done.json["facts"][0]["value"] in text.stdout
 
 
+def test_money_for_a_contract_that_is_being_made_is_said_to_go_there(
+    run: Program, configs: Configs, anvil: Anvil
+) -> None:
+    configs({"dev": anvil})
+    anvil.rpc("evm_setAutomine", False)
+    creation = {"from": anvil.rpc("eth_accounts")[0], "data": "0x00", "value": "0x5", "gas": "0x186a0"}
+    assert "to a new contract\n" in run("tx", "status", anvil.rpc("eth_sendTransaction", creation)).stdout
+
+
 # -- exit codes ------------------------------------------------------------------------------------------------------
 
 

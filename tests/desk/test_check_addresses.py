@@ -201,11 +201,14 @@ def test_another_kind_of_address_is_told_by_its_form(text: str, places: list[Pla
     assert places[0].name in message
 
 
-@pytest.mark.parametrize("text", ["ab" * 32, "0x" + "AB" * 32])
-def test_a_transaction_id_is_told_to_be_one(text: str) -> None:
-    code, message = problem(text)
-    assert code == "txid"
-    assert f"tx status {text}" in message
+@pytest.mark.parametrize("text", ["ab" * 32, "0x" + "AB" * 32, f" {'ab' * 32}\n"])
+def test_a_transaction_id_may_be_a_private_key_and_is_not_repeated(text: str) -> None:
+    [found] = check(text)
+    assert found.problem is not None
+    assert found.problem.code == "txid"
+    assert "a transaction id (or a block's hash) or a private key" in found.problem.message
+    assert "abab" not in str(as_record(found)).lower()
+    assert "tx status" not in found.problem.message
 
 
 @pytest.mark.parametrize("text", ["0xdAC1…1ec7", "0xdAC1...1ec7", "bc1qvy…lhv", "0xdAC17F958D2ee***"])

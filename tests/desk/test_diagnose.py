@@ -17,7 +17,7 @@ from cryptosupport.domain.addresses import Address
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed
 from cryptosupport.domain.ports import Chain, NodeHealth
 from cryptosupport.ledger.sightings import Sightings
-from cryptosupport.settings import PRESETS
+from cryptosupport.settings import PRESETS, is_reference
 
 NOW = 1_800_000_000
 ETHEREUM = """family = "evm"
@@ -113,7 +113,7 @@ def installation(folder: Path, tmp_path: Path) -> Iterable[Installation]:
         folder=folder,
         python=(3, 11, 7),
         clock=StoppedClock(),
-        secret=lambda text: "hush",
+        secret=lambda text: "hush" if is_reference(text) else text,
         keyrings=("keyring.backends.SecretService.Keyring",),
         in_clear=(),
         memory=memory,
@@ -265,6 +265,11 @@ def test_a_machine_without_a_keyring_is_a_warning(installation: Installation) ->
     assert trouble(replace(installation, keyrings=())).message.endswith("no setting needs one")
 
 
+def test_a_keyring_that_cannot_be_had_is_a_failure(installation: Installation) -> None:
+    found = trouble(replace(installation, keyrings=(), keyring_fault="no.such fails"))
+    assert (found.name, found.message, found.exit_code) == ("keyring", "no.such fails", 8)
+
+
 def test_a_keyring_that_keeps_secrets_in_clear_is_a_warning_unless_it_is_allowed(installation: Installation) -> None:
     plain = "keyrings.alt.file.PlaintextKeyring"
     weak = replace(installation, keyrings=(plain,), in_clear=(plain,))
@@ -317,6 +322,28 @@ def test_a_chain_without_endpoints_is_a_failure(installation: Installation) -> N
     assert (found.message, found.exit_code) == ("has no endpoints", 8)
 
 
+def test_an_evm_chain_without_its_id_is_a_warning(installation: Installation) -> None:
+    write(installation.folder, "chains/ethereum.toml", ETHEREUM.replace("chain_id = 1\n", ""))
+    found = trouble(installation)
+    assert (found.name, found.outcome, found.message) == ("chain ethereum", Outcome.WARN, "has no chain_id")
+
+
+@pytest.mark.parametrize("contract", ["zzz", "0x1", "0xdac17F958D2ee523a2206206994597C13D831ec7", "0x" + "0" * 40])
+def test_a_token_whose_contract_is_no_address_is_a_failure(installation: Installation, contract: str) -> None:
+    token = f'[assets.USDT]\ndecimals = 6\ncontract = "{contract}"\n'
+    write(installation.folder, "chains/ethereum.toml", ETHEREUM + token)
+    found = trouble(installation)
+    assert (found.name, found.exit_code) == ("chain ethereum", 8)
+    assert found.message.startswith("assets.USDT: contract: ")
+
+
+def test_the_operators_of_a_chain_that_does_not_open_are_not_counted(installation: Installation) -> None:
+    write(installation.folder, "chains/bitcoin.toml", BITCOIN.replace('"http://d.example"', '"d.example:8332"'))
+    found = trouble(installation)
+    assert (found.name, found.exit_code) == ("chain bitcoin", 8)
+    assert "url: use http:// or https://" in found.message
+
+
 def test_a_single_operator_is_a_warning(installation: Installation) -> None:
     write(installation.folder, "chains/bitcoin.toml", BITCOIN.replace('"http://d.example"', '"http://c.example/2"'))
     found = trouble(installation)
@@ -326,6 +353,16 @@ def test_a_single_operator_is_a_warning(installation: Installation) -> None:
 def test_more_voices_wanted_than_there_are_operators_is_a_warning(installation: Installation) -> None:
     write(installation.folder, "chains/bitcoin.toml", "quorum = 3\n" + BITCOIN)
     assert trouble(installation).message.startswith("quorum = 3, and its endpoints have 2 operator(s)")
+
+
+def test_a_link_that_leads_nowhere_is_a_failure_of_its_own_file_only(installation: Installation) -> None:
+    (installation.folder / "chains" / ".#dev.toml").symlink_to("nowhere")
+    assert troubles(installation) == []
+    (installation.folder / "wallets.toml").unlink()
+    for name in ("chains/dev.toml", "wallets.toml"):
+        (installation.folder / name).symlink_to("nowhere")
+    failed = {verdict.name: verdict.exit_code for verdict in troubles(installation)}
+    assert failed == {"chain dev": 8, "wallets.toml": 8}
 
 
 # -- nodes and the clock ---------------------------------------------------------------------------------------------
@@ -402,6 +439,14 @@ def test_a_fault_in_a_wallets_settings_is_a_failure_that_names_it(
     found = trouble(installation)
     assert said in found.message
     assert (found.name, found.exit_code) == ("wallet hot-eth", 8)
+
+
+def test_an_address_by_reference_is_compared_and_not_shown(installation: Installation) -> None:
+    write(installation.folder, "wallets.toml", WALLETS.replace(f'"{HOT}"', '"env:HOT"'))
+    there = replace(installation, secret=lambda text: HOT if text == "env:HOT" else text)
+    assert troubles(there) == []
+    found = trouble(installation)  # where it stands for something else
+    assert (found.name, found.message) == ("wallet hot-eth", "address: env:HOT is no address of ethereum")
 
 
 def test_a_sweep_to_another_chain_is_a_failure(installation: Installation) -> None:

@@ -36,9 +36,24 @@ def report(status: TxStatus, **facts: object) -> TxReport:
     return TxReport(**{"txid": TXID, "chain": "ethereum", "status": status, "as_of": 1_700_000_100} | facts)  # type: ignore[arg-type]
 
 
+def _waiting() -> list[TxReport]:
+    bare = [Pending(reason) for reason in PendingReason if reason is not PendingReason.NONCE_GAP]
+    return [
+        *(report(status) for status in bare),
+        report(Pending(PendingReason.LOW_FEE, GasFees(10**9, 1), None, GasFees(2 * 10**9, 1), nonce=4)),
+        report(Pending(PendingReason.LOW_FEE, FeeRate(1000), FeeRate(2000), FeeRate(3000), replaceable=True)),
+        report(Pending(PendingReason.WAITING, FeeRate(1000), eta_blocks=1)),
+        report(Pending(PendingReason.WAITING, FeeRate(1000), eta_blocks=6)),
+        report(Pending(PendingReason.NONCE_GAP, GasFees(1, 1), nonce=7, missing_nonce=5)),
+        report(Pending(PendingReason.ANCESTOR, FeeRate(1000), ancestors=3)),
+        report(Pending(PendingReason.LOCKTIME, locktime=900_000)),
+        report(Pending(PendingReason.LOCKTIME, locktime=1_800_000_000)),
+        report(Pending(PendingReason.REORGED, was_in="0xold")),
+    ]
+
+
 def every_report() -> list[TxReport]:
     """One report for every sentence that can be said."""
-    pending = [Pending(reason) for reason in PendingReason if reason is not PendingReason.NONCE_GAP]
     failed = [
         Failed(BLOCK, 1, None, final, Failure(code, "why", replayed))
         for code in FailureCode
@@ -51,18 +66,9 @@ def every_report() -> list[TxReport]:
         report(NotFound(("node",)), chain=None, asked=("ethereum", "bsc")),
         report(NotFound(("node",), Hint.BLOCK_HASH)),
         report(NotFound(("node",), Hint.WTXID, "cd" * 32)),
-        *(report(status) for status in pending),
+        *_waiting(),
         *(report(status) for status in failed),
         *(report(Failed(BLOCK, 9, 3, True, failure)) for failure in bare),
-        report(Pending(PendingReason.LOW_FEE, GasFees(10**9, 1), None, GasFees(2 * 10**9, 1), nonce=4)),
-        report(Pending(PendingReason.LOW_FEE, FeeRate(1000), FeeRate(2000), FeeRate(3000), replaceable=True)),
-        report(Pending(PendingReason.WAITING, FeeRate(1000), eta_blocks=1)),
-        report(Pending(PendingReason.WAITING, FeeRate(1000), eta_blocks=6)),
-        report(Pending(PendingReason.NONCE_GAP, GasFees(1, 1), nonce=7, missing_nonce=5)),
-        report(Pending(PendingReason.ANCESTOR, FeeRate(1000), ancestors=3)),
-        report(Pending(PendingReason.LOCKTIME, locktime=900_000)),
-        report(Pending(PendingReason.LOCKTIME, locktime=1_800_000_000)),
-        report(Pending(PendingReason.REORGED, was_in="0xold")),
         report(Confirming(BLOCK, 1, 3), transfers=(PAID,)),
         report(Confirming(BLOCK, 1, 3)),
         report(Confirming(BLOCK, 2, None), transfers=(PAID,)),

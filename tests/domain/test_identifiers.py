@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptosupport.domain.errors import NotATxid
-from cryptosupport.domain.identifiers import Pasted, explorer, parse_txid
+from cryptosupport.domain.identifiers import Pasted, explorer, is_secret, parse_txid, shortened
 
 HEX = "0a" * 32
 EXPLORERS = [
@@ -80,6 +80,39 @@ def test_what_is_no_id_is_told_what_it_is(text: str, said: str) -> None:
     with pytest.raises(NotATxid, match=said) as caught:
         parse_txid(text, EXPLORERS)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTJ",  # WIF, https://en.bitcoin.it/wiki/Wallet_import_format
+        "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",  # the key 1
+        "KwDiBf89QgGbjEhKn\u200bhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
+        "https://explorer.example/key/KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
+        "xprv" + "9" * 107,
+        "abandon " * 11 + "about",
+    ],
+)
+def test_a_private_key_is_not_repeated(text: str) -> None:
+    assert is_secret(text)
+    assert shortened(text) == "…"
+    with pytest.raises(NotATxid) as caught:
+        parse_txid(text, EXPLORERS)
+    said = f"{caught.value.message} {caught.value.facts}"
+    assert not [part for part in ("5Hue", "KwDi", "xprv", "abandon", "999", "HnoWn") if part in said]
+
+
+@pytest.mark.parametrize(
+    "text", [HEX, HEX[:51], "9" * 52, "c" + "1" * 51, "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "hello you"]
+)
+def test_what_is_no_private_key_is_not_taken_for_one(text: str) -> None:
+    assert not is_secret(text)
+
+
+@pytest.mark.parametrize("text", ["KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn", "abandon " * 11 + "about"])
+def test_who_pastes_a_private_key_is_warned(text: str) -> None:
+    with pytest.raises(NotATxid, match="private key or a recovery phrase, not a transaction id: never paste it"):
+        parse_txid(text)
 
 
 @given(st.text())

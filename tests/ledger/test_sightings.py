@@ -2,8 +2,12 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from cryptosupport.domain.transactions import Sighting
 from cryptosupport.ledger.sightings import Forgetful, Sightings
@@ -88,6 +92,49 @@ def test_a_file_that_another_holds_is_a_warning(tmp_path: Path) -> None:
     locked_out.remember([SEEN])
     assert len(warnings) == 1
     holder.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "nonce = 'x'",
+        "nonce = '-1'",
+        "nonce = '99999999999999999999999999'",
+        "first_seen = 'soon'",
+        "last_seen = 9e99",
+        "last_seen = -1",
+        "height = -5",
+    ],
+)
+def test_a_damaged_row_is_passed_over_with_a_warning_and_the_others_count(tmp_path: Path, damage: str) -> None:
+    warnings: list[str] = []
+    kept = Sightings(tmp_path / "sightings.db", warnings.append)
+    kept.remember([SEEN, replace(SEEN, txid="0xbb")])
+    with closing(sqlite3.connect(tmp_path / "sightings.db", isolation_level=None)) as other:
+        other.execute(f"update sighting set {damage} where txid = '0xaa'")
+    assert list(kept.recall("ethereum", ["0xaa", "0xbb"])) == ["0xbb"]
+    assert warnings == [f"a damaged entry in {tmp_path / 'sightings.db'} is passed over"]
+    kept.remember([replace(SEEN, txid="0xcc")])
+    assert "0xcc" in kept.recall("ethereum", ["0xcc"])
+    kept.close()
+
+
+def test_a_time_beyond_every_calendar_is_the_last_one_that_can_be_shown(tmp_path: Path) -> None:
+    kept = memory(tmp_path)
+    kept.remember([replace(SEEN, first_seen=99_999_999_999_999, last_seen=99_999_999_999_999)])
+    seen = kept.recall("ethereum", ["0xaa"])["0xaa"]
+    for time in (seen.first_seen, seen.last_seen):
+        assert datetime.fromtimestamp(time, UTC).year == 9999
+    kept.close()
+
+
+def test_a_sender_that_is_no_text_is_no_address(tmp_path: Path) -> None:
+    kept = memory(tmp_path)
+    kept.remember([SEEN, replace(SEEN, txid="0xbb")])
+    with closing(sqlite3.connect(tmp_path / "deep" / "sightings.db", isolation_level=None)) as other:
+        other.execute("update sighting set sender = x'ff' where txid = '0xaa'")
+    assert kept.addresses() == ["0x11"]
+    kept.close()
 
 
 def test_forgetful_keeps_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -20,6 +21,7 @@ class PatientClock:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.ends_at = math.inf
 
     def now(self) -> int:
         return int(time.time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
 from collections.abc import Callable
@@ -85,6 +86,15 @@ def test_an_answer_as_large_as_the_limit_is_read_also_compressed(server: Hostile
     assert len(node.call("x")) == TOO_LARGE - 198
     server.always(hostile.compressed)
     assert len(node.call("x")) == TOO_LARGE - 198
+
+
+def test_what_follows_a_compressed_answer_is_not_kept(server: HostileNode, node: JsonRpcNode) -> None:
+    answer = gzip.compress(b'{"jsonrpc":"2.0","id":0,"result":"0x1"}')
+    headers = {**hostile.JSON, "Content-Encoding": "gzip"}
+    server.then(Reply(answer, headers=headers), Reply(answer + bytes(1_000_000), headers=headers))
+    assert bytes(node.call("x")) == b'"0x1"'
+    with pytest.raises(NodeFailed, match="compressed answer is damaged"):
+        node.call("x")
 
 
 def closed_port() -> int:
@@ -218,4 +228,45 @@ def test_a_slow_answer_ends_at_the_time_out_of_the_endpoint(
         node_at(server.url, timeout="300ms").call("x")
     assert caught.value.reason == "timeout"
     assert 0.25 < time.monotonic() - started < 2
+    assert len(server.requests) == 1
+
+
+def test_no_answer_is_waited_for_when_the_time_is_up(
+    server: HostileNode, node: JsonRpcNode, clock: PatientClock
+) -> None:
+    server.always(Reply(b"{}", delay=3))
+    started = clock.monotonic()
+    clock.ends_at = started + 0.3
+    with pytest.raises(NodeFailed, match="no full answer before the time was up") as caught:
+        node.call("x")
+    assert caught.value.reason == "timeout"
+    assert clock.monotonic() - started < 2
+    with pytest.raises(NodeFailed, match="before the time was up"):
+        node.call("x")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("busy", [hostile.too_many_requests("19"), hostile.work_queue_full], ids=["429", "503"])
+def test_a_pause_that_would_outlast_the_time_left_is_not_begun(
+    server: HostileNode, node: JsonRpcNode, clock: PatientClock, busy: Reply
+) -> None:
+    server.always(busy)
+    clock.ends_at = clock.monotonic() + 0.09
+    with pytest.raises(NodeFailed) as caught:
+        node.call("x")
+    assert caught.value.reason == ("rate_limited" if busy.status == 429 else "busy")
+    assert clock.slept == []
+    assert len(server.requests) == 1
+
+
+def test_a_node_that_asked_for_a_pause_is_left_alone_for_the_time_left(
+    server: HostileNode, node: JsonRpcNode, clock: PatientClock
+) -> None:
+    server.always(hostile.too_many_requests("19"))
+    clock.ends_at = clock.monotonic() + 5
+    for _ in range(3):
+        with pytest.raises(NodeFailed) as caught:
+            node.call("x")
+        assert caught.value.reason == "rate_limited"
+    assert clock.slept == []
     assert len(server.requests) == 1
