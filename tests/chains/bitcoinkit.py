@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ class Clock:
     """The machine's time, except that no test waits; ``ahead`` moves it."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.ahead, self.ends_at = 0.0, math.inf
 
     def now(self) -> int:
         return int(time.time() + self.ahead)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from cryptosupport.chains.bitcoin import rawblocks
+from cryptosupport.chains.bitcoin import rawblocks, spends
 from cryptosupport.domain.errors import NodesFailed
-from cryptosupport.domain.money import Amount
+from cryptosupport.domain.money import Amount, FeeRate
 from cryptosupport.domain.transactions import (
     Confirmed,
     Detail,
@@ -18,8 +20,11 @@ from cryptosupport.domain.transactions import (
     NotFound,
     Pending,
     Replaced,
+    Sighting,
+    TxReport,
     Unknown,
 )
+from cryptosupport.outside.nodes import Bitcoind
 from cryptosupport.settings import Endpoint
 from tests.chains.bitcoinkit import BTC, chain_over
 from tests.chains.servedbitcoin import (
@@ -243,6 +248,91 @@ def test_a_transaction_that_is_mined_while_its_coins_are_followed_is_not_called_
         (report, _) = node.look(TXID, OTHER, memory=pending_sighting(f"{PARENT}:1"))
     assert isinstance(report.status, Replaced)
     assert (report.status.by, report.status.final) == (None, False)
+
+
+def both(first: Node, second: Node, memory: dict[str, Sighting], detail: Detail = Detail.FULL) -> TxReport:
+    """One look through two nodes, asked in this order."""
+    endpoints = (Endpoint(url=node.url, timeout="3s") for node in (first, second))
+    ids = [TXID] if detail is Detail.FULL else [TXID, *(f"{number:064x}" for number in range(30))]
+    return chain_over(*endpoints, network="mainnet", clock=At()).look_up(ids, detail, memory)[0]
+
+
+@pytest.mark.parametrize("detail", [Detail.FULL, Detail.BRIEF])
+def test_a_node_that_is_far_behind_does_not_say_that_it_waits(detail: Detail) -> None:
+    late = {**INFO, "blocks": 899_000, "time": 1_800_000_000 - 3 * 86_400}
+    memory = pending_sighting(f"{PARENT}:1")
+    pool = {"getrawtransaction": lambda txid, *_: TX if txid == TXID else NO_TX, "getrawmempool": [TXID]}
+    with (
+        Node(getblockchaininfo=late, **pool) as behind,
+        Node(getrawtransaction=lambda txid, *_: MINED if txid == TXID else NO_TX) as synced,
+        Node() as unknowing,
+        Node(**pool) as waiting,
+    ):
+        assert both(behind, synced, memory, detail).state == "confirmed"
+        assert both(behind, waiting, memory, detail).state == "pending"
+        status = both(behind, unknowing, {}, detail).status
+    assert isinstance(status, Unknown)
+    assert status.code == "not_synced"
+
+
+def test_gone_is_not_said_while_a_node_that_may_have_it_is_silent() -> None:
+    memory = pending_sighting(f"{PARENT}:1")
+    coin = {"value": 0.5, "confirmations": 9, "scriptPubKey": {"hex": SCRIPT}}
+    with Node(gettxout=coin) as node, Node(gettxout=coin) as other:
+        assert both(node, other, memory).state == "dropped"
+        other.always(Reply(b"", 503))
+        status = both(node, other, memory).status
+    assert isinstance(status, Unknown)
+    assert status.nodes == (other.url.removeprefix("http://"),)
+
+
+def test_what_spends_more_than_can_be_followed_is_not_called_gone() -> None:
+    spent = [f"{number:064x}:0" for number in range(1, spends.MOST_INPUTS + 2)]
+    coin = {"value": 0.5, "confirmations": 9, "scriptPubKey": {"hex": SCRIPT}}
+    for inputs, state in ((spent[1:], "dropped"), (spent, "unknown")):
+        with Node(gettxout=coin) as node:
+            (report,) = node.look(TXID, memory=pending_sighting(*inputs))
+        assert report.state == state
+
+
+def test_a_user_who_may_not_see_the_wallets_is_told_the_rest(bitcoind_with: Callable[..., Bitcoind]) -> None:
+    salt = "ab" * 16
+    password = hmac.new(salt.encode(), b"reader", "sha256").hexdigest()
+    methods = "getblockchaininfo,getrawtransaction,getblockheader,getindexinfo,getmempoolinfo,gettransaction"
+    options = (f"-rpcauth=reader:{salt}${password}", f"-rpcwhitelist=reader:{methods}", "-rpcwhitelistdefault=0")
+    node = bitcoind_with(*options)
+    chain = chain_over(Endpoint(url=node.url, own=True, rpc_user="reader", rpc_password="reader"))
+    (report,) = chain.look_up(["ab" * 32], Detail.FULL, {})
+    assert isinstance(report.status, NotFound)
+
+
+def test_words_of_a_node_are_not_passed_on_with_a_password_in_them() -> None:
+    secret = "Pa55word-of-the-desk"
+    with Node(
+        getnetworkinfo={"version": 1, "subversion": f"/{secret}/", "connections": 1},
+        getrawtransaction={**MINED, "vout": [{**OUTPUT, "value": secret}]},
+    ) as node:
+        mine = Endpoint(url=node.url, timeout="3s", own=True, rpc_user="desk", rpc_password=secret)
+        chain = chain_over(mine, network="mainnet", clock=At())
+        assert secret not in chain.health()[0].message
+        with pytest.raises(NodesFailed) as caught:
+            chain.look_up([TXID], Detail.FULL, {})
+        assert "number" in caught.value.message
+        assert secret not in caught.value.message
+
+
+def test_what_is_mined_together_is_what_the_node_says_it_is() -> None:
+    entry = {**ENTRY, "descendantsize": 220, "chunkweight": 880}
+    for fees, rate in (
+        ({"descendant": 0.00022}, 100_000),
+        ({"descendant": 0.00002}, 18_181),
+        ({"descendant": 0.00022, "chunk": 0.00011}, 50_000),
+    ):
+        told = {**entry, "fees": {**ENTRY["fees"], **fees}}  # type: ignore[dict-item]
+        with Node(getrawtransaction=TX, getmempoolentry=told) as node:
+            (report,) = node.look(TXID)
+        assert isinstance(report.status, Pending)
+        assert report.status.feerate == FeeRate(rate)
 
 
 def test_a_node_of_another_kind_is_named_as_such() -> None:

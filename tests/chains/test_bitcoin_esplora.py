@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cryptosupport.chains.bitcoin import esplora_open
 from cryptosupport.chains.bitcoin.networks import NETWORKS
 from cryptosupport.domain.errors import NodesFailed
 from cryptosupport.domain.money import Amount, FeeRate
@@ -149,20 +150,94 @@ def test_a_replacement_is_found_through_what_was_spent(bitcoind: Bitcoind, desk:
         bitcoind.mine(1)
 
 
-def test_a_replacement_tree_names_the_newest_without_any_memory(bitcoind: Bitcoind, tmp_path: Path) -> None:
+def test_a_replacement_tree_without_any_memory_tells_that_it_was_replaced_and_proves_no_more(
+    bitcoind: Bitcoind, tmp_path: Path
+) -> None:
     purse = Purse(bitcoind, 1)
     coin = purse.coin()
     first, second = purse.pay(coin, fee=500), purse.pay(coin, fee=5000)
     tree = {"replacements": {"tx": {"txid": second}, "replaces": [{"tx": {"txid": first}}]}, "replaces": None}
     with EsploraOf(bitcoind, {first: tree, "ab" * 32: {"replacements": None}}) as server:
         desk = Desk(chain_over(server.endpoint), tmp_path)
-        for depth in (0, 1, 2, 3):
-            status = desk.look(first).status
-            assert isinstance(status, Replaced)
-            assert (status.by, status.final, status.outpoint) == (second, depth >= 3, None)
+        for _ in range(4):
+            report = desk.look(first, Detail.EXPLAIN)
+            assert report.status == Replaced(None, False)
+            assert ("newest_replacement", second) in [(fact.name, fact.value) for fact in report.facts]
             bitcoind.mine(1)
         assert desk.look("ab" * 32).state == "not_found"
         assert desk.look("cd" * 32).state == "not_found"
+
+
+def test_a_replacement_that_was_itself_replaced_for_another_coin_leaves_the_first_free_to_come_back(
+    bitcoind: Bitcoind, tmp_path: Path
+) -> None:
+    purse = Purse(bitcoind, 2)
+    coin, other = purse.coin(), purse.coin()
+    signed = [purse.signed([coin]), purse.signed([coin, other], fee=6000), purse.signed([other], fee=30_000)]
+    first, second, third = [bitcoind.rpc("decoderawtransaction", each)["txid"] for each in signed]
+    replaced = {"tx": {"txid": second}, "replaces": [{"tx": {"txid": first}}]}
+    with EsploraOf(bitcoind, {first: {"replacements": {"tx": {"txid": third}, "replaces": [replaced]}}}) as server:
+        desk = Desk(chain_over(server.endpoint), tmp_path)
+        bitcoind.rpc("sendrawtransaction", signed[0])
+        assert desk.look(first).state == "pending"
+        bitcoind.rpc("sendrawtransaction", signed[1])
+        bitcoind.rpc("sendrawtransaction", signed[2])
+        bitcoind.mine(4)
+        assert desk.look(first).status == Dropped(False)
+        (blank,) = desk.chain.look_up([first], Detail.FULL, {})
+        assert blank.status == Replaced(None, False)
+        assert bitcoind.rpc("sendrawtransaction", signed[0]) == first
+        bitcoind.mine(1)
+        assert desk.look(first).state == "confirming"
+
+
+def test_a_tree_s_newest_is_the_winner_where_it_spends_the_same_coin(bitcoind: Bitcoind, tmp_path: Path) -> None:
+    purse = Purse(bitcoind, 1)
+    coin = purse.coin()
+    first, second = purse.pay(coin, fee=500), purse.pay(coin, fee=5000)
+    tree = {"replacements": {"tx": {"txid": second}, "replaces": [{"tx": {"txid": first}}]}}
+    spent = (f"{coin[0]}:{coin[1]}",)
+    memory = {first: Sighting("bitcoin", first, 1, 1, "pending", None, None, None, None, spent)}
+    with EsploraOf(bitcoind, {first: tree}) as server:
+        honest = server._translate
+
+        def mute(exchange: Any) -> Reply:  # a server that cannot tell who spent it
+            nobody = b'{"spent": true, "status": {"confirmed": true}}'
+            return Reply(nobody, headers=JSON) if "/outspend/" in exchange.request.path else honest(exchange)
+
+        server.always(mute)
+        chain = chain_over(server.endpoint)
+        for depth in range(5):
+            (report,) = chain.look_up([first], Detail.FULL, memory)
+            assert report.status == Replaced(second, depth >= 3, None, spent[0])
+            bitcoind.mine(1)
+
+
+def test_the_reward_of_a_block_that_left_the_chain_does_not_wait(bitcoind: Bitcoind, desk: Desk) -> None:
+    reward = bitcoind.rpc("getblock", block := bitcoind.mine(1)[0])["tx"][0]
+    assert desk.look(reward).state == "confirming"
+    invalidate_tip(bitcoind)
+    bitcoind.mine(1, ELSEWHERE)
+    assert desk.look(reward).status == Dropped(False, block)
+    (blank,) = desk.chain.look_up([reward], Detail.FULL, {})
+    assert blank.status == Dropped(False)
+    bitcoind.mine(2, ELSEWHERE)
+    for report in (desk.look(reward), *desk.look_at([reward, reward]), desk.look(reward, Detail.BRIEF)):
+        assert (report.status, report.coinbase) == (Dropped(True, block), True)
+
+
+def test_a_server_that_has_the_spend_and_not_the_transaction_is_not_believed(
+    bitcoind: Bitcoind, server: EsploraOf, desk: Desk
+) -> None:
+    txid = Purse(bitcoind, 1).pay()
+    assert desk.look(txid).state == "pending"
+    bitcoind.mine(1)
+    honest = server._translate
+    lacking = Reply(b"Transaction not found", 404, PLAIN)
+    server.always(lambda exchange: lacking if exchange.request.path == f"/tx/{txid}" else honest(exchange))
+    status = desk.look(txid).status
+    assert isinstance(status, Unknown)
+    assert status.code == "busy"
 
 
 def test_a_reorg_shows_as_waiting_again_and_the_winner_of_a_fork_as_replacement(bitcoind: Bitcoind, desk: Desk) -> None:
@@ -295,7 +370,7 @@ def test_recorded_spenders_prove_a_replacement() -> None:
         assert report.remember is None  # the transaction itself was not seen
 
 
-def test_the_recorded_replacement_tree_of_mempool_space_names_the_newest() -> None:
+def test_the_recorded_replacement_tree_of_mempool_space_tells_of_a_replacement() -> None:
     tree = fixture("bitcoin/mempoolspace_rbf_tree.json")["response"]
     newest = tree["replacements"]["tx"]["txid"]
     old = tree["replacements"]["replaces"][0]["tx"]["txid"]
@@ -303,7 +378,7 @@ def test_the_recorded_replacement_tree_of_mempool_space_names_the_newest() -> No
     with recorded({f"/v1/tx/{old}/rbf": tree, f"/tx/{newest}": {**cached, "txid": newest}}, 790_000) as server:
         (report,) = over(server).look_up([old], Detail.FULL, {})
     assert isinstance(report.status, Replaced)
-    assert (report.status.by, report.status.final) == (newest, False)
+    assert (report.status.by, report.status.final) == (None, False)
 
 
 def test_a_server_whose_last_block_is_old_proves_no_absence_on_mainnet() -> None:
@@ -319,6 +394,24 @@ def test_a_server_whose_last_block_is_old_proves_no_absence_on_mainnet() -> None
     with recorded({}, 790_000) as server:
         (report,) = over(server).look_up([absent], Detail.FULL, memory)
         assert isinstance(report.status, Dropped)
+
+
+def test_a_server_whose_last_block_is_old_does_not_say_that_it_waits() -> None:
+    tx = fixture("bitcoin/esplora_tx_unconfirmed.json")["response"]
+    for age, state in ((60, "pending"), (5 * 3600, "unknown")):
+        with recorded({f"/tx/{tx['txid']}": tx}, 790_000, age) as server:
+            (report,) = over(server).look_up([tx["txid"]], Detail.FULL, {})
+        assert report.state == state
+
+
+def test_what_spends_more_than_can_be_followed_is_not_called_gone() -> None:
+    absent = "ab" * 32
+    spent = tuple(f"{number:064x}:0" for number in range(esplora_open.MOST_INPUTS + 1))
+    for inputs, state in ((spent[1:], "dropped"), (spent, "unknown")):
+        memory = {absent: Sighting("bitcoin", absent, 1, 1, "pending", None, None, None, None, inputs)}
+        with recorded({f"/tx/{each[:64]}/outspend/0": {"spent": False} for each in spent}, 790_000) as server:
+            (report,) = over(server).look_up([absent], Detail.FULL, memory)
+        assert report.state == state
 
 
 def test_a_tip_from_before_the_block_still_counts_one_confirmation() -> None:

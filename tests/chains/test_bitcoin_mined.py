@@ -182,6 +182,23 @@ def test_change_is_told_apart_where_the_script_or_a_wallet_of_the_node_shows_it(
         assert [each.change for each in report.transfers] == [True, None]
 
 
+def test_a_wallet_that_only_watches_a_part_does_not_deny_change(bitcoind: Bitcoind, desk: Desk) -> None:
+    purse = Purse(bitcoind, 1)
+    coin = purse.coin()
+    source = bitcoind.rpc("gettxout", *coin)["scriptPubKey"]["address"]
+    change = bitcoind.rpc("getrawchangeaddress", "bech32", wallet="miner")
+    bitcoind.rpc("createwallet", "watch", True, True)
+    watched = bitcoind.rpc("getdescriptorinfo", f"addr({source})")["descriptor"]
+    bitcoind.rpc("importdescriptors", [{"desc": watched, "timestamp": "now"}], wallet="watch")
+    txid = purse.pay(coin, to={FOREIGN: "0.002", change: "0.00799"})
+    assert {each.recipient: each.change for each in desk.look(txid).transfers} == {FOREIGN: False, change: True}
+    bitcoind.rpc("unloadwallet", "miner")
+    assert len(bitcoind.rpc("gettransaction", txid, wallet="watch")["details"]) == 2
+    stranger = chain_over(endpoint(bitcoind))
+    (report,) = stranger.look_up([txid], Detail.FULL, {})
+    assert {each.recipient: each.change for each in report.transfers} == {FOREIGN: None, change: None}
+
+
 def test_a_thousand_outputs_are_all_told(bitcoind: Bitcoind, desk: Desk) -> None:
     addresses = [encode_segwit("bcrt", 0, number.to_bytes(20, "big")) for number in range(1, 1001)]
     txid = bitcoind.rpc("sendmany", "", dict.fromkeys(addresses, "0.0001"), wallet="miner")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cryptosupport.chains.bitcoin import rawblocks, wire
 from cryptosupport.chains.bitcoin.heldblocks import HeldBlocks
 from cryptosupport.chains.bitcoin.networks import NETWORKS
-from cryptosupport.chains.bitcoin.winners import find_winner, txid_of_wtxid
+from cryptosupport.chains.bitcoin.winners import find_winners, txid_of_wtxid
 from cryptosupport.outside.nodes import Bitcoind
 from cryptosupport.transport import JsonRpcNode
 from tests.chains.bitcoinkit import ELSEWHERE, Clock, Purse, endpoint, invalidate_tip
@@ -50,11 +50,12 @@ def test_a_real_block_is_read_as_the_node_reads_it(bitcoind: Bitcoind) -> None:
         told = [(int(out["value"] * 10**8), bytes.fromhex(out["scriptPubKey"]["hex"])) for out in tx["vout"]]
         assert outputs == told
     outpoint = rawblocks.outpoint_bytes(*second)
-    assert rawblocks.find_spender(raw, [outpoint]) == (spender, outpoint)
+    assert rawblocks.find_spenders(raw, [outpoint]) == {outpoint: spender}
+    assert rawblocks.find_spenders(raw, {outpoint, *(bytes(35) + bytes([n]) for n in range(99))}) == {outpoint: spender}
     # The bytes of an outpoint in an OP_RETURN do not spend it.
     decoy = bytes.fromhex(first[0]) + b"\0\0\0\0"
     assert decoy in raw
-    assert rawblocks.find_spender(raw, [decoy]) is None
+    assert rawblocks.find_spenders(raw, [decoy]) == {}
 
 
 @given(st.binary(max_size=400))
@@ -110,12 +111,16 @@ def test_the_search_for_a_winner_has_an_end(bitcoind: Bitcoind) -> None:
     tip = (bitcoind.mine(5)[-1], height + 5)
 
     def search(lowest: int = 0, since: int | None = None, tip: tuple[str, int] = tip) -> str | None:
-        winner = find_winner(node, clock, [coin], tip, lowest, since)
+        winner = find_winners(node, clock, {"ab": [coin]}, tip, lowest, since)[0].get("ab")
         return None if winner is None else f"{winner.txid} {winner.block_hash} {winner.height}"
 
     found = f"{txid} {block} {height}"
     assert search() == search(lowest=height) == search(since=clock.now()) == found
     assert search(lowest=height + 1) is None
+    one, none = ("ab", [coin, ("ab" * 32, 0)]), ("cd", [("cd" * 32, 0)])
+    winners, searched = find_winners(node, clock, dict([one, none]), tip, height - 2, None)
+    assert (winners["ab"].txid, list(winners), searched) == (txid, ["ab"], 8)
+    assert find_winners(node, clock, dict([one]), tip, height - 2, None)[1] == 6
     assert search(since=clock.now() + 86_400) is None
     assert txid_of_wtxid(node, wtxid, tip[0], 6) == txid
     assert txid_of_wtxid(node, wtxid, tip[0], 5) is None

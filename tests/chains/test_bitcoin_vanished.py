@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cryptosupport.chains.bitcoin import winners
 from cryptosupport.domain.transactions import (
     Confirming,
     Detail,
@@ -80,11 +81,59 @@ def test_a_bulk_look_says_replaced_too_and_names_who_waits(bitcoind: Bitcoind, d
     bitcoind.rpc("unloadwallet", "miner")
     assert [replaced(report).by for report in desk.look_at(firsts)] == seconds
     bitcoind.mine(3)
-    for report in desk.look_at(firsts):
-        # Searching blocks is for single look-ups: the winner stays unnamed, and nothing is called final without it.
-        status = replaced(report)
-        assert (status.by, status.final) == (None, False)
-    assert replaced(desk.look(firsts[7])).by == seconds[7]
+    for report, second in zip(desk.look_at(firsts), seconds, strict=True):
+        assert (replaced(report).by, report.final) == (second, True)
+    assert desk.look(firsts[7]).status == desk.look_at(firsts)[7].status
+
+
+def test_a_winner_too_deep_to_be_named_is_still_final(bitcoind: Bitcoind, desk: Desk) -> None:
+    purse = Purse(bitcoind, 3)
+    coins = [purse.coin() for _ in range(3)]
+    firsts = [purse.pay(coin, fee=500) for coin in coins]
+    desk.memory.remember(
+        [
+            Sighting("bitcoin", txid, 1, 1, "pending", None, None, None, None, (f"{coin[0]}:{coin[1]}",))
+            for txid, coin in zip(firsts, coins, strict=True)
+        ]
+    )
+    for coin in coins[:2]:
+        purse.pay(coin, fee=5000)
+    late = purse.signed([coins[2]], fee=5000)
+    bitcoind.rpc("unloadwallet", "miner")
+    bitcoind.mine(1, ELSEWHERE)
+    bitcoind.mine(winners.MOST_BLOCKS)
+    for report in (desk.look(firsts[0]), *desk.look_at(firsts[:2])):
+        assert (replaced(report).by, report.final) == (None, True)
+    assert (late, desk.look(firsts[2]).state) == (late, "confirmed")
+
+
+def test_a_rival_for_the_last_of_many_coins_is_found_in_bulk_too(bitcoind: Bitcoind, desk: Desk) -> None:
+    purse = Purse(bitcoind, 25)
+    txid = purse.pay(*sorted(purse.coin() for _ in range(25)), fee=2500)
+    last = bitcoind.rpc("getrawtransaction", txid, 1)["vin"][-1]
+    assert {report.state for report in desk.look_at([txid, txid])} == {"pending"}
+    winner = purse.pay((last["txid"], last["vout"]), fee=30_000)
+    bitcoind.rpc("unloadwallet", "miner")
+    for depth in (0, 4):
+        bitcoind.mine(depth)
+        for report in (desk.look(txid), *desk.look_at([txid, "ab" * 32])[:1]):
+            assert (replaced(report).by, report.final) == (winner, depth >= 3)
+
+
+@pytest.mark.parametrize("ids", [1, 25])
+def test_what_was_seen_by_its_state_alone_is_known_to_be_replaced_later(
+    bitcoind: Bitcoind, desk: Desk, ids: int
+) -> None:
+    purse = Purse(bitcoind, 1)
+    coin = purse.coin()
+    first, absent = purse.pay(coin, fee=500), [f"{number:064x}" for number in range(1, ids)]
+    for _ in range(2):
+        assert desk.look_at([first, *absent], Detail.BRIEF)[0].state == "pending"
+        assert desk.recall(first).inputs == (f"{coin[0]}:{coin[1]}",)
+    second = purse.pay(coin, fee=5000)
+    bitcoind.mine(3)
+    bitcoind.rpc("unloadwallet", "miner")
+    assert replaced(desk.look(first)) == Replaced(second, True, None, f"{coin[0]}:{coin[1]}")
 
 
 def test_a_conflict_first_seen_without_memory_is_told_by_the_node_s_wallet(bitcoind: Bitcoind, desk: Desk) -> None:
@@ -132,7 +181,7 @@ def test_a_payment_whose_parent_lost_is_gone_with_it(bitcoind: Bitcoind, desk: D
     desk.look(parent)
     assert desk.look(child).state == "pending"
     winner = purse.pay(coin, fee=9000)
-    assert dropped(desk.look(child)).final is False or replaced(desk.look(child))
+    assert (replaced(desk.look(child)).by, desk.look(child).final) == (winner, False)
     bitcoind.mine(3)
     assert replaced(desk.look(parent)).by == winner
     # The wallet knows that the child conflicts with the chain, three blocks deep.
@@ -140,6 +189,8 @@ def test_a_payment_whose_parent_lost_is_gone_with_it(bitcoind: Bitcoind, desk: D
     assert replaced(desk.look(child)).final is True
     bitcoind.rpc("unloadwallet", "miner")
     assert dropped(desk.look(child)).final is False
+    # Memory of the parent proves it too.
+    assert [replaced(report).final for report in desk.look_at([child, parent])] == [True, True]
 
 
 # -- dropped ---------------------------------------------------------------------------------------------------------
@@ -220,6 +271,22 @@ def test_the_stale_block_trap_without_any_memory(bitcoind: Bitcoind, tmp_path: P
     assert [report.state for report in desk.look_at([lost, gone, reward])] == ["replaced", "dropped", "dropped"]
     # What the node still held is remembered, with what it spent.
     assert desk.recall(gone).inputs == (f"{other[0]}:{other[1]}",)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_wallet_s_reward_of_a_block_that_left_the_chain_has_no_rival(
+    bitcoind_with: Callable[..., Bitcoind], tmp_path: Path, index: int
+) -> None:
+    node = bitcoind_with(f"-txindex={index}")
+    block = node.mine(1, node.rpc("getnewaddress", wallet="miner"))[0]
+    reward = node.rpc("getblock", block)["tx"][0]
+    invalidate_tip(node)
+    node.mine(2, ELSEWHERE)
+    assert node.rpc("gettransaction", reward, wallet="miner")["confirmations"] == 0
+    desk = Desk(chain_over(endpoint(node)), tmp_path)
+    for report in (desk.look(reward), *desk.look_at([reward, "ab" * 32])[:1]):
+        assert dropped(report).final is False
+        assert report.coinbase is True
 
 
 def test_a_chain_that_comes_back_makes_it_confirmed_again(bitcoind: Bitcoind, desk: Desk) -> None:

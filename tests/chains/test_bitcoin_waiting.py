@@ -69,17 +69,45 @@ def test_what_others_have_fetched_just_waits(bitcoind_with: Callable[..., Bitcoi
     assert pending(Desk(chain_over(endpoint(node)), tmp_path).look(txid)).reason is PendingReason.WAITING
 
 
+def family(purse: Purse, parent_fee: int, child_fee: int) -> tuple[str, str]:
+    """A waiting transaction and one that spends it."""
+    own = purse.node.rpc("getnewaddress", "", "bech32", wallet="miner")
+    parent = purse.pay(to=own, fee=parent_fee)
+    return parent, purse.pay((parent, 0), fee=child_fee, worth=COIN - Decimal(parent_fee) / 10**8)
+
+
+def a_market(node: Bitcoind) -> Purse:
+    """Coins on a node whose last blocks were paid 20 sat/vB."""
+    purse = Purse(node, 130)
+    for _ in range(6):
+        for _ in range(20):
+            purse.pay(fee=2200)
+        node.mine(1)
+    assert satoshis(node.rpc("estimatesmartfee", 2)["feerate"]) > 15_000
+    return purse
+
+
 def test_low_paying_ancestors_hold_a_well_paying_transaction(bitcoind: Bitcoind, desk: Desk) -> None:
-    purse = Purse(bitcoind, 1)
-    own = bitcoind.rpc("getnewaddress", "", "bech32", wallet="miner")
-    parent = purse.pay(to=own, fee=110)
-    child = purse.pay((parent, 0), fee=5500, worth=COIN - Decimal(110) / 10**8)
+    parent, child = family(a_market(bitcoind), 110, 2800)
     status, truth = pending(desk.look(child)), bitcoind.rpc("getmempoolentry", child)
     assert status.reason is PendingReason.ANCESTOR
     assert status.ancestors == truth["ancestorcount"] - 1 == 1
     assert status.feerate == FeeRate.of(satoshis(truth["fees"]["ancestor"]), truth["ancestorsize"])
     first = pending(desk.look(parent))
-    assert (first.ancestors, first.reason) == (0, PendingReason.UNBROADCAST)
+    assert (first.ancestors, first.reason) == (0, PendingReason.LOW_FEE)
+
+
+def test_in_an_empty_mempool_nothing_is_held_back(bitcoind: Bitcoind, desk: Desk) -> None:
+    _, child = family(Purse(bitcoind, 1), 110, 5500)
+    status = pending(desk.look(child))
+    assert (status.reason, status.eta_blocks, status.ancestors) == (PendingReason.UNBROADCAST, 1, 1)
+
+
+def test_a_child_that_pays_for_its_parent_makes_up_for_the_low_fee(bitcoind: Bitcoind, desk: Desk) -> None:
+    parent, _ = family(a_market(bitcoind), 110, 9900)
+    status, truth = pending(desk.look(parent)), bitcoind.rpc("getmempoolentry", parent)
+    assert (status.reason, status.eta_blocks) == (PendingReason.UNBROADCAST, 2)
+    assert status.feerate == FeeRate.of(satoshis(truth["fees"]["descendant"]), truth["descendantsize"])
 
 
 def test_ancestors_that_pay_as_well_do_not_hold_anything(bitcoind: Bitcoind, desk: Desk) -> None:
@@ -104,11 +132,7 @@ def test_a_fee_below_what_the_mempool_keeps_is_low(bitcoind: Bitcoind, desk: Des
 
 
 def test_a_fee_far_below_the_estimates_is_low_and_one_above_them_is_soon_mined(bitcoind: Bitcoind, desk: Desk) -> None:
-    purse = Purse(bitcoind, 130)
-    for _ in range(6):
-        for _ in range(20):
-            purse.pay(fee=2200)
-        bitcoind.mine(1)
+    purse = a_market(bitcoind)
     estimate = bitcoind.rpc("estimatesmartfee", 2)
     asked = FeeRate(satoshis(estimate["feerate"]))
     low, high = purse.pay(fee=220), purse.pay(fee=4400)
@@ -137,13 +161,39 @@ def test_a_wallet_s_transaction_for_later_waits_for_its_locktime(bitcoind: Bitco
     )
     report = desk.look(told["txid"])
     status = pending(report)
-    assert (status.reason, status.locktime) == (PendingReason.LOCKTIME, height + 5)
+    # The height that is locked is the last one that may not hold it.
+    assert (status.reason, status.locktime) == (PendingReason.LOCKTIME, height + 6)
     assert 50_000_000 in [each.amount.base_units for each in report.transfers]
     assert report.fee == Amount(-satoshis(bitcoind.rpc("gettransaction", told["txid"], wallet="miner")["fee"]), BTC)
     bitcoind.mine(5)
     hexed = bitcoind.rpc("gettransaction", told["txid"], wallet="miner")["hex"]
     bitcoind.rpc("sendrawtransaction", hexed)
     assert pending(desk.look(told["txid"])).reason is PendingReason.UNBROADCAST
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+def test_a_wallet_s_transaction_whose_coins_are_too_young_waits_for_them(
+    bitcoind: Bitcoind, desk: Desk, by_time: bool
+) -> None:
+    purse = Purse(bitcoind, 1)
+    txid, vout = purse.coin()
+    made = bitcoind.rpc("getblockcount")
+    own = {"inputs": [{"txid": txid, "vout": vout, "sequence": 1 << 22 | 3 if by_time else 5}], "add_inputs": False}
+    told = bitcoind.rpc("send", [{FOREIGN: "0.005"}], None, "unset", 5, own, wallet="miner")
+    hexed = bitcoind.rpc("gettransaction", told["txid"], wallet="miner")["hex"]
+    before = bitcoind.rpc("getblockheader", bitcoind.rpc("getblockhash", made - 1))["mediantime"]
+    expected = before + 3 * 512 - 1 if by_time else made + 5
+    for report in (desk.look(told["txid"]), desk.look_at([told["txid"], "ab" * 32])[0]):
+        status = pending(report)
+        assert (status.reason, status.locktime) == (PendingReason.LOCKTIME, expected)
+    if not by_time:
+        bitcoind.mine(3)
+        assert bitcoind.rpc("testmempoolaccept", [hexed])[0]["reject-reason"] == "non-BIP68-final"
+        assert pending(desk.look(told["txid"])).locktime == expected == bitcoind.rpc("getblockcount") + 2
+        bitcoind.mine(1)
+        bitcoind.rpc("sendrawtransaction", hexed)
+        assert bitcoind.mine(1)
+        assert bitcoind.rpc("gettransaction", told["txid"], wallet="miner")["blockheight"] == expected
 
 
 def test_after_a_reorg_it_waits_again_and_says_so(bitcoind: Bitcoind, desk: Desk) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 
 from cryptosupport.chains.bitcoin import reports, wire
+from cryptosupport.chains.bitcoin.absence import out_of_step
 from cryptosupport.chains.bitcoin.feemarket import judge
 from cryptosupport.chains.bitcoin.look import AnyTx, Look
 from cryptosupport.chains.bitcoin.mempool import Mempool, amount
@@ -60,6 +61,7 @@ class Bitcoind:
         self.wallets = Wallets(node, node.own or rules.network.name == "regtest", clock)
         self._headers: dict[str, wire.Header] = {}
         self._network_seen: float | None = None
+        self._behind: str | None = None  # in what way it was so then
 
     def look_up(
         self, txids: Sequence[str], detail: Detail, memory: Mapping[str, Sighting], alone: bool
@@ -94,12 +96,13 @@ class Bitcoind:
             raise NodeFailed(name, "bad_answer", f"getblockchaininfo: {answer.message}")
         info = decode(answer, _INFO, name)
         if info.chain != network.core:
-            said = info.chain if info.chain.isalnum() and len(info.chain) < 20 else "another chain"
+            said = self.node.legible(info.chain, 20)
             raise NodeFailed(
                 name, "wrong_chain", f"is on {said!r}, and chains/{self.rules.chain}.toml says {network.name!r}"
             )
         reports.check_hash(info.bestblockhash, name)
         self._network_seen = self.clock.monotonic()
+        self._behind = out_of_step(info, network, self.clock.now())
         return info
 
     def _check_network(self) -> None:
@@ -164,7 +167,8 @@ class Bitcoind:
                     if not coinbase:
                         states[block.height] = status
                 found[txid] = report(txid, status, _STATES[type(status)], None, (), coinbase, block.hash, block.height)
-            elif txid in mempool:
+            elif txid in mempool and self._behind is None and (kept := look.memory.get(txid)) and kept.inputs:
+                # At first sight it is asked for by itself: what it spends has to be remembered.
                 found[txid] = earlier(txid, _WAITING, "pending")
         return found
 
@@ -236,6 +240,8 @@ class Bitcoind:
 
     def _report_waiting(self, txs: Sequence[AnyTx], look: Look) -> dict[str, Finding]:
         """Reports of transactions in the mempool; those that have left it meanwhile are not among them."""
+        if self._behind is not None:  # it may be in a block that the node does not have yet
+            return {tx.txid: Absent(self.node.name, "not_synced", self._behind) for tx in txs}
         if look.brief:
             return {tx.txid: self._pending(tx, _WAITING, look) for tx in txs}
         whole = [tx for tx in txs if isinstance(tx, wire.Tx)]

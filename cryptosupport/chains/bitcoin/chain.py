@@ -16,6 +16,7 @@ from cryptosupport.domain.transactions import (
     Confirmed,
     Confirming,
     Detail,
+    Dropped,
     Hint,
     NotFound,
     Pending,
@@ -116,12 +117,12 @@ class BitcoinChain:
             return [Absent(node.name, failure.reason, said)] * len(txids)
 
     def _reported(self, txid: str, findings: Sequence[Finding]) -> TxReport:
-        """The finding that proves most; without any, `NotFound` when all nodes can tell, else `Unknown`."""
+        """The finding that proves most; `NotFound`, or gone for now, only when all nodes can tell, else `Unknown`."""
         best = max(findings, key=_weight)
-        if isinstance(best, TxReport):
-            return best
         absent = [each for each in findings if isinstance(each, Absent)]
         unsure = [each for each in absent if each.code is not None]
+        if isinstance(best, TxReport) and not (unsure and isinstance(best.status, Dropped) and not best.final):
+            return best
         status: NotFound | Unknown
         if unsure:
             message = "; ".join(f"{each.node} {each.message}" for each in unsure)

@@ -19,7 +19,7 @@ from cryptosupport.domain.transactions import Dropped, Pending, PendingReason, R
 MOST_ANCESTORS = 25
 """Unconfirmed ancestors of a standard transaction (DEFAULT_ANCESTOR_LIMIT in Bitcoin Core's policy/policy.h)."""
 
-MOST_INPUTS = 10
+MOST_INPUTS = 50
 """Inputs that are followed; of each of many that seem to wait, one."""
 
 SIGNALS_RBF = 0xFFFFFFFD
@@ -49,9 +49,18 @@ class Unconfirmed:
         sighting = self._look.memory.get(txid)
         if tx is None:
             return self._vanished(txid, remembered_inputs(sighting), sighting)
+        if tx.coinbase:  # it can only come back with its block
+            height = None if sighting is None else sighting.height
+            depth = 0 if height is None else self._look.tip - height + 1
+            was_in = None if sighting is None else sighting.block_hash
+            final = depth >= self._server.rules.required
+            return self._gone(txid, Dropped(final, was_in), "dropped", (), coinbase=True)
         # electrs also finds transactions of blocks that have left the chain, and calls them unconfirmed.
         gone = self._outrun(txid, tx.outpoints, sighting, remembered(tx))
-        return gone if gone is not None else self._pending(tx, sighting)
+        if gone is not None:
+            return gone
+        absence = self._ask_absence()  # a server that is behind may not have its block yet
+        return absence if absence.code is not None else self._pending(tx, sighting)
 
     # -- waiting
 
@@ -133,9 +142,10 @@ class Unconfirmed:
     def _outrun(
         self, txid: str, inputs: Sequence[tuple[str, int]], sighting: Sighting | None, kept: tuple[str, ...] = ()
     ) -> Finding | None:
-        """The transaction that spends one of ``inputs`` instead, or that none does after a block that held it has gone.
+        """The transaction that spends one of ``inputs`` instead, or that none does.
 
-        ``kept``: what to remember, when the server still has the transaction.
+        None where that cannot be told. ``kept``: what to remember, when the server still has the transaction; then it
+        is gone only when it has been in a block.
         """
         rival: tuple[str, str] | None = None
         unspent = 0
@@ -145,16 +155,22 @@ class Unconfirmed:
                 continue  # a server that cannot tell
             if not spend.spent or spend.txid is None:
                 unspent += 1
-            elif spend.txid != txid:
+            elif spend.txid == txid:
+                if not kept:
+                    return Absent(self._name, "busy", "says that it spends its coins, and does not have it")
+            else:
                 by, outpoint = check_hash(spend.txid, self._name), f"{parent}:{vout}"
                 if spend.status is not None and spend.status.confirmed:
                     return self._replaced(txid, by, spend.status.block_height, outpoint, kept)
                 rival = rival or (by, outpoint)
         if rival is not None:
             return self._replaced(txid, rival[0], None, rival[1], kept)
-        if unspent and kept and sighting is not None and sighting.block_hash is not None:
-            return self._gone(txid, Dropped(False, sighting.block_hash), "dropped", kept)
-        return None
+        if sighting is None or not (sighting.block_hash if kept and unspent else 0 < unspent == len(inputs)):
+            return None
+        absence = self._ask_absence()
+        if absence.code is not None:
+            return absence
+        return self._gone(txid, Dropped(False, sighting.block_hash), "dropped", kept)
 
     def _spender(self, outpoint: tuple[str, int]) -> wire.Spend | None:
         return self._server.get(f"/tx/{outpoint[0]}/outspend/{outpoint[1]}", _SPEND)
@@ -162,18 +178,21 @@ class Unconfirmed:
     def _vanished(self, txid: str, inputs: Sequence[tuple[str, int]], sighting: Sighting | None) -> Finding:
         gone = self._outrun(txid, inputs, sighting)
         if gone is None and (self._look.alone or sighting is not None):
-            gone = self._in_replacement_tree(txid)
+            gone = self._in_replacement_tree(txid, inputs)
         if gone is not None:
             return gone
+        if len(inputs) > MOST_INPUTS:
+            return Absent(self._name, "busy", "cannot be asked about everything that it spends")
         absence = self._ask_absence()
         if sighting is not None and absence.code is None:
             return self._gone(txid, Dropped(False, sighting.block_hash), "dropped", ())
         return absence
 
-    def _in_replacement_tree(self, txid: str) -> Finding | None:
-        """The newest transaction of the tree in which mempool.space saw ``txid`` replaced.
+    def _in_replacement_tree(self, txid: str, inputs: Sequence[tuple[str, int]]) -> Finding | None:
+        """That mempool.space saw ``txid`` replaced; other servers have no such trees.
 
-        Other servers have no such trees.
+        Its newest transaction is the winner only when it spends one of ``inputs``: it may have replaced no more than
+        a replacement, for the sake of another coin.
         """
         try:
             tree = self._server.get(f"/v1/tx/{txid}/rbf", wire.Replacements)
@@ -184,8 +203,12 @@ class Unconfirmed:
         newest = self._server.tx(check_hash(tree.replacements.tx.txid, self._name))
         if newest is None:
             return None
+        self._look.note(txid, f"/v1/tx/{txid}/rbf", ("newest_replacement", newest.txid))
+        met = next((outpoint for outpoint in newest.outpoints if outpoint in inputs), None)
+        if met is None:
+            return self._gone(txid, Replaced(None, False), "replaced", ())
         height = newest.status.block_height if newest.status.confirmed else None
-        return self._replaced(txid, newest.txid, height, None, ())
+        return self._replaced(txid, newest.txid, height, f"{met[0]}:{met[1]}", ())
 
     def _replaced(
         self, txid: str, by: str, height: int | None, outpoint: str | None, kept: tuple[str, ...]
@@ -196,9 +219,13 @@ class Unconfirmed:
         status = Replaced(by, depth >= self._server.rules.required, None, outpoint)
         return self._gone(txid, status, "replaced", kept)
 
-    def _gone(self, txid: str, status: Replaced | Dropped, state: str, kept: tuple[str, ...]) -> TxReport:
+    def _gone(
+        self, txid: str, status: Replaced | Dropped, state: str, kept: tuple[str, ...], coinbase: bool = False
+    ) -> TxReport:
         was_in = status.was_in if isinstance(status, Dropped) else None
-        return self._look.reporter.report(txid, status, state, block_hash=was_in, inputs=kept, seen=bool(kept))
+        return self._look.reporter.report(
+            txid, status, state, coinbase=coinbase, block_hash=was_in, inputs=kept, seen=bool(kept)
+        )
 
     def _ask_absence(self) -> Absent:
         with self._lock:

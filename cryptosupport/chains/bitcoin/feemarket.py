@@ -65,7 +65,8 @@ class Market:
 class Waiting:
     """A transaction in a mempool. Rates are in satoshis per kvB.
 
-    ``package_rate`` counts its unconfirmed ancestors too.
+    ``package_rate`` is that of what is mined together with it: its unconfirmed ancestors, and descendants that pay
+    more.
     """
 
     own_rate: int
@@ -106,7 +107,5 @@ def _held_by_ancestors(tx: Waiting, market: Market) -> bool:
     """Whether unconfirmed ancestors that pay less make it wait longer than its own fee would."""
     if not tx.ancestors or tx.package_rate >= tx.own_rate or market.pays_too_little(tx.own_rate):
         return False
-    if market.too_low(tx.package_rate) or not (market.estimates or market.queue):
-        return True  # without estimates nobody can say that they do not
     alone, together = market.blocks_for(tx.own_rate), market.blocks_for(tx.package_rate)
-    return alone is not None and (together is None or together > alone)
+    return together is None or (alone is not None and together > alone)  # None: nobody can say that they do not

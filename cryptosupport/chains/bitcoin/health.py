@@ -33,7 +33,7 @@ def examine(node: JsonRpcNode, info: wire.ChainInfo, rules: Rules, clock: Clock)
     said = decode(network, wire.NetworkInfo, node.name) if not isinstance(network, RpcFault) else wire.NetworkInfo()
     if said.connections == 0 and rules.network.name != "regtest" and not isinstance(network, RpcFault):
         problems.append("has no peers")
-    version = "".join(letter for letter in said.subversion.strip("/") if letter.isprintable())[:60]
+    version = node.legible(said.subversion.strip("/"), 60)
     sentence = "; ".join(problems) or f"synced at height {info.blocks} on {rules.network.name}"
     message = f"{sentence} ({version})" if version else sentence
     return NodeHealth(rules.chain, node.name, not problems, message, info.blocks, info.time)

@@ -77,12 +77,29 @@ class Mempool:
         """The facts of ``entry`` that decide why it waits."""
         return Waiting(
             own_rate=FeeRate.of(self.amount(entry.fees.base), entry.vsize).satoshis_per_kvb,
-            package_rate=FeeRate.of(self._delta(entry.fees.ancestor), entry.ancestorsize).satoshis_per_kvb,
+            package_rate=self._package_rate(entry),
             ancestors=entry.ancestorcount - 1,
             unbroadcast=entry.unbroadcast,
             signals_rbf=entry.replaceable,
             was_in=was_in,
         )
+
+    def _package_rate(self, entry: wire.Entry) -> int:
+        """Satoshis per kvB of what is mined together with ``entry``.
+
+        A node that knows it says so; else it is the better of its ancestors with it, and of these with all its
+        descendants.
+        """
+        fees = entry.fees
+        if bytes(fees.chunk) and entry.chunkweight:
+            return FeeRate.of(self._delta(fees.chunk), -(-entry.chunkweight // 4)).satoshis_per_kvb
+        rate = FeeRate.of(self._delta(fees.ancestor), entry.ancestorsize).satoshis_per_kvb
+        if not bytes(fees.descendant) or entry.descendantsize <= entry.vsize:
+            return rate
+        own = self._delta(fees.modified if bytes(fees.modified) else fees.base)
+        fee = self._delta(fees.ancestor) + self._delta(fees.descendant) - own
+        size = entry.ancestorsize + entry.descendantsize - entry.vsize
+        return max(rate, FeeRate.of(max(fee, 0), size).satoshis_per_kvb)
 
 
 def amount(raw: msgspec.Raw, node: str) -> int:

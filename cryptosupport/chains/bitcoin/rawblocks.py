@@ -11,6 +11,9 @@ from hashlib import sha256
 
 _HEADER = 80
 
+FEW = 50
+"""Outpoints up to which it is quicker to search a block for their bytes than to read all its transactions."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawTx:
@@ -44,19 +47,19 @@ def outpoint_bytes(txid: str, vout: int) -> bytes:
     return bytes.fromhex(txid)[::-1] + vout.to_bytes(4, "little")
 
 
-def find_spender(block: bytes, outpoints: Collection[bytes]) -> tuple[str, bytes] | None:
-    """The id of the first transaction in ``block`` that spends one of ``outpoints``, and which one.
+def find_spenders(block: bytes, outpoints: Collection[bytes]) -> dict[bytes, str]:
+    """Which of ``outpoints`` are spent in ``block``, and the id of the transaction that spends each.
 
     Raises `ValueError` when the block cannot be read.
     """
-    if not any(outpoint in block for outpoint in outpoints):
-        return None
-    wanted = frozenset(outpoints)
+    if len(outpoints) <= FEW and not any(outpoint in block for outpoint in outpoints):
+        return {}
+    found = {}
     for tx in read_block(block):
         for place in tx.inputs:
-            if block[place : place + 36] in wanted:
-                return tx.txid, block[place : place + 36]
-    return None  # the bytes stood in a script or a witness
+            if (outpoint := block[place : place + 36]) in outpoints:
+                found[outpoint] = tx.txid
+    return found
 
 
 def find_wtxid(block: bytes, wtxid: str) -> str | None:

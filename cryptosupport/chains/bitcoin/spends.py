@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -11,9 +11,8 @@ from cryptosupport.chains.bitcoin import reports, wire
 from cryptosupport.chains.bitcoin.winners import Winner
 from cryptosupport.transport import Call, JsonRpcNode, RpcFault, decode
 
-MOST_INPUTS = 20
-"""Inputs of one transaction that are followed in bulk; `MOST_INPUTS_ALONE` for a single one."""
-MOST_INPUTS_ALONE = 200
+MOST_INPUTS = 2_500
+"""Inputs of one transaction that are followed: as many as fit into 100,000 vB, the most that nodes relay."""
 
 Outpoint = tuple[str, int]
 
@@ -28,7 +27,8 @@ class Fate:
 
     ``winner`` spends one of them in the chain; ``rival`` (id, outpoint) in the mempool. ``spent`` is one that is
     spent in the chain by somebody not yet named. ``unsure``: outpoints of which the node cannot tell (their
-    transaction is not to be found). ``parent_height``: no block below it can hold the winner.
+    transaction is not to be found). ``parent_height``: no block below it can hold the winner. ``cut``: there are more
+    inputs than were followed. ``buried``: whoever won is deep enough in the chain to be final.
     """
 
     winner: Winner | None = None
@@ -36,6 +36,8 @@ class Fate:
     spent: tuple[Outpoint, ...] = ()
     unsure: tuple[Outpoint, ...] = ()
     parent_height: int = 0
+    cut: bool = False
+    buried: bool = False
 
 
 @dataclass(slots=True)
@@ -53,8 +55,7 @@ def trace(node: JsonRpcNode, cases: Sequence[Sequence[Outpoint]], candidates: Se
     ``candidates`` are ids that may have won, one collection for each case. A few calls for all cases together. Raises
     `NodeFailed`.
     """
-    most = MOST_INPUTS_ALONE if len(cases) == 1 else MOST_INPUTS
-    coins = _ask_for_coins(node, [list(inputs)[:most] for inputs in cases])
+    coins = _ask_for_coins(node, [list(inputs)[:MOST_INPUTS] for inputs in cases])
     gone = {each for case in coins for each in case.inputs if each not in case.unspent and each not in case.rivals}
     named = {txid for some in candidates for txid in some}
     named |= {
@@ -62,7 +63,8 @@ def trace(node: JsonRpcNode, cases: Sequence[Sequence[Outpoint]], candidates: Se
     }
     txs = _transactions(node, {txid for txid, _ in gone} | named)
     heights = _heights(node, {tx.blockhash for tx in txs.values() if tx.confirmations > 0})
-    return [_judge(case, list(some), txs, heights) for case, some in zip(coins, candidates, strict=True)]
+    fates = [_judge(case, list(some), txs, heights) for case, some in zip(coins, candidates, strict=True)]
+    return [replace(fate, cut=len(inputs) > MOST_INPUTS) for fate, inputs in zip(fates, cases, strict=True)]
 
 
 def _ask_for_coins(node: JsonRpcNode, cases: Sequence[list[Outpoint]]) -> list[_Coins]:
@@ -76,7 +78,8 @@ def _ask_for_coins(node: JsonRpcNode, cases: Sequence[list[Outpoint]]) -> list[_
         spends, case = next(answers), _Coins(inputs, {}, set())
         if not isinstance(spends, RpcFault):  # since Bitcoin Core 24
             told = [spend for spend in decode(spends, _SPENDS, node.name) if spend.spendingtxid]
-            case.rivals = {(spend.txid, spend.vout): spend for spend in told if (spend.txid, spend.vout) in inputs}
+            ours = set(inputs)
+            case.rivals = {(spend.txid, spend.vout): spend for spend in told if (spend.txid, spend.vout) in ours}
             for spend in case.rivals.values():
                 reports.check_hash(spend.spendingtxid or "", node.name)
         for outpoint in inputs:

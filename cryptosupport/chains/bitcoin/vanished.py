@@ -7,18 +7,19 @@ that it spent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from cryptosupport.chains.bitcoin import reports, wire
 from cryptosupport.chains.bitcoin.absence import NOT_FOUND, proof_of_absence, why_missing
 from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
+from cryptosupport.chains.bitcoin.locks import allowed_from
 from cryptosupport.chains.bitcoin.look import AnyTx, Look
 from cryptosupport.chains.bitcoin.reports import Absent, Finding
 from cryptosupport.chains.bitcoin.spends import Fate, Outpoint, trace
 from cryptosupport.chains.bitcoin.wallets import Known
-from cryptosupport.chains.bitcoin.winners import Winner, find_winner
+from cryptosupport.chains.bitcoin.winners import Winner, find_winners
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import Amount
 from cryptosupport.domain.transactions import Dropped, Pending, PendingReason, Replaced, Sighting, TxReport
@@ -27,15 +28,13 @@ from cryptosupport.transport import Call, RpcFault, decode
 MOST_OUTPUTS = 20
 """Outputs of a transaction that are looked for among the unspent ones where there is no index."""
 
-LOCKTIME_IS_TIME = 500_000_000
-"""From here on a locktime is a time, below it is a height (LOCKTIME_THRESHOLD in Bitcoin Core's script/script.h)."""
-
-FINAL_SEQUENCE = 0xFFFFFFFF
+MOST_ANCESTORS = 25
+"""Unconfirmed ancestors of a standard transaction (DEFAULT_ANCESTOR_LIMIT in Bitcoin Core's policy/policy.h)."""
 
 _COIN = msgspec.json.Decoder(wire.Coin | None)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Case:
     """One vanished transaction: what it spent, and who still knows it."""
 
@@ -54,8 +53,8 @@ class _Case:
 
     @property
     def coinbase(self) -> bool:
-        """Whether it was a block's reward."""
-        return self.stale is not None and self.stale.coinbase
+        """Whether it was the reward of a block that has left the chain."""
+        return self.stale.coinbase if self.stale is not None else self.known is not None and self.known.lost_reward
 
 
 class Search:
@@ -80,15 +79,12 @@ class Search:
         dead = {tx.txid for tx in stale}
         cases = [self._case(txid, None) for txid in lost if txid not in found and txid not in dead]
         cases += [self._case(tx.txid, tx) for tx in stale]
-        traced = [case for case in cases if case.inputs]
-        fates = trace(self._node, [case.inputs for case in traced], [self._conflicts(case) for case in traced])
-        by_txid = {case.txid: fate for case, fate in zip(traced, fates, strict=True)}
-        concluded = {case.txid: self._conclude(case, by_txid.get(case.txid)) for case in cases}
+        concluded = self._judged(cases)
         back = self._are_back([txid for txid, each in concluded.items() if _unnamed(each)])
         # What is back is left out: the caller asks for it again.
         found |= {txid: each for txid, each in concluded.items() if each is not None and txid not in back}
         for txid in lost:
-            if isinstance(found.get(txid), Absent):
+            if found.get(txid) is self._proof:
                 found[txid] = self._absent(missing[txid])
         return found
 
@@ -170,6 +166,32 @@ class Search:
 
     # -- evidence
 
+    def _judged(self, cases: Sequence[_Case], generations: int = MOST_ANCESTORS) -> dict[str, Finding | None]:
+        """What can be said of each of ``cases``, None when it is back. Raises `NodeFailed`."""
+        traced = [case for case in cases if case.inputs]
+        traces = trace(self._node, [case.inputs for case in traced], [self._conflicts(case) for case in traced])
+        fates = {case.txid: fate for case, fate in zip(traced, traces, strict=True)}
+        fates |= self._with_winners([(case, fates[case.txid]) for case in traced])
+        concluded = {case.txid: self._conclude(case, fates.get(case.txid)) for case in cases}
+        if generations > 0:
+            orphans = [case for case in traced if _is_dropped(concluded[case.txid])]
+            concluded |= self._after_parents({case: fates[case.txid].unsure for case in orphans}, generations)
+        return concluded
+
+    def _after_parents(self, orphans: Mapping[_Case, Sequence[Outpoint]], generations: int) -> dict[str, Finding]:
+        """Those that spend from a transaction that was replaced, and so went with it."""
+        parents = {txid for unsure in orphans.values() for txid, _ in unsure[:MOST_ANCESTORS]}
+        self._look.known |= self._bitcoind.wallets.know([txid for txid in parents if txid not in self._look.known])
+        known = [case for txid in parents if (case := self._case(txid, None)).inputs]
+        theirs = self._judged(known, generations - 1) if known else {}
+        fate = {txid: each.status for txid, each in theirs.items() if isinstance(each, TxReport)}
+        found = {}
+        for case, unsure in orphans.items():
+            lost = [status for txid, _ in unsure if isinstance(status := fate.get(txid), Replaced)]
+            if lost:
+                found[case.txid] = self._gone(case, max(lost, key=lambda each: each.final), "replaced")
+        return found
+
     def _case(self, txid: str, stale: AnyTx | None) -> _Case:
         sighting, known = self._look.memory.get(txid), next(iter(self._look.known.get(txid, ())), None)
         if stale is not None:
@@ -187,8 +209,7 @@ class Search:
         """The state that the evidence proves, an `Absent` when it proves none, None when the transaction is back."""
         if fate is None:
             return self._without_inputs(case)
-        indexed = self._proof.code is None or case.stale is not None
-        winner = fate.winner or self._winner(case, fate, indexed)
+        indexed, winner = self._indexed, fate.winner
         if winner is not None:
             if winner.txid == case.txid:
                 return self._in_blocks({case.txid: winner.block_hash})[0].get(case.txid)
@@ -197,13 +218,15 @@ class Search:
             return self._replaced(case, winner.txid, depth >= self._bitcoind.rules.required, winner.outpoint)
         if fate.spent and indexed:
             txid, vout = fate.spent[0]
-            return self._replaced(case, None, self._buried(case), f"{txid}:{vout}")
+            return self._replaced(case, None, fate.buried or self._buried(case), f"{txid}:{vout}")
         if case.known is not None and case.known.tx.confirmations < 0:
             return self._replaced(case, next(iter(case.known.conflicts), None), self._buried(case), None)
         if fate.rival is not None:
             return None if fate.rival[0] == case.txid else self._replaced(case, fate.rival[0], False, fate.rival[1])
         if fate.spent or (fate.unsure and not indexed) or self._proof.code == "not_synced":
             return self._proof
+        if fate.cut:
+            return Absent(self._node.name, "busy", "cannot be asked about everything that it spends")
         return self._locked(case) or self._dropped(case, False)
 
     def _without_inputs(self, case: _Case) -> Finding:
@@ -211,34 +234,58 @@ class Search:
 
         A stale block's reward can only come back with its block.
         """
+        if self._proof.code == "not_synced":
+            return self._proof
         if not case.coinbase:
             return self._dropped(case, False) if case.sighting is not None and self._proof.code is None else self._proof
         header = self._bitcoind.header(case.was_in or "")
         depth = 0 if header is None else self._look.info.blocks - header.height + 1
         return self._dropped(case, depth >= self._bitcoind.rules.required)
 
-    def _winner(self, case: _Case, fate: Fate, indexed: bool) -> Winner | None:
-        """The winner in the chain, if it can be found.
+    @property
+    def _indexed(self) -> bool:
+        """Whether the node would know a transaction of the chain."""
+        return self._proof.code is None
 
-        By the wallet that knows both, else, for a single look-up, from the blocks themselves.
-        """
-        if case.known is not None and case.known.tx.confirmations < 0:
-            winner = self._winner_in_wallet(case)
-            if winner is not None:
-                return winner
-        outpoints = fate.spent if indexed else (*fate.spent, *fate.unsure)
-        if not outpoints or not self._look.alone:
-            return None
-        sighting = case.sighting
-        # What was seen waiting was not spent then; what was in a block may have lost to an earlier one of another
-        # branch.
-        since = (
-            sighting.first_seen if sighting is not None and sighting.block_hash is None and case.stale is None else None
-        )
-        tip = (self._look.info.bestblockhash, self._look.info.blocks)
-        return find_winner(self._node, self._bitcoind.clock, outpoints, tip, fate.parent_height, since)
+    def _with_winners(self, traced: Sequence[tuple[_Case, Fate]]) -> dict[str, Fate]:
+        """The fates with the winners in the chain: named by a wallet that knows both, or found in the last blocks."""
+        fates = {case.txid: replace(fate, winner=fate.winner or self._winner_in_wallet(case)) for case, fate in traced}
+        hidden = {
+            txid: fate.spent if self._indexed else (*fate.spent, *fate.unsure)
+            for txid, fate in fates.items()
+            if fate.winner is None
+        }
+        hidden = {txid: outpoints for txid, outpoints in hidden.items() if outpoints}
+        if not hidden:
+            return fates
+        info, node = self._look.info, self._node
+        times = [_not_before(case) for case, _ in traced if case.txid in hidden]
+        since = min((time for time in times if time is not None), default=None) if None not in times else None
+        lowest = min(fates[txid].parent_height for txid in hidden)
+        tip = (info.bestblockhash, info.blocks)
+        winners, searched = find_winners(node, self._bitcoind.clock, hidden, tip, lowest, since)
+        fates |= {txid: replace(fates[txid], winner=winner) for txid, winner in winners.items()}
+        nameless = [txid for txid in hidden if txid not in winners and fates[txid].spent]
+        if self._indexed and searched >= self._bitcoind.rules.required:
+            buried = self._still_spent({txid: fates[txid].spent[0] for txid in nameless})
+            fates |= {txid: replace(fates[txid], buried=True) for txid in buried}
+        return fates
+
+    def _still_spent(self, coins: Mapping[str, Outpoint]) -> list[str]:
+        """Which of ``coins`` are spent in the chain of this look, whose last blocks do not show by whom."""
+        calls = [Call("gettxout", (txid, vout, False)) for txid, vout in coins.values()]
+        *answers, tip = self._node.batch([*calls, Call("getbestblockhash")])
+        if isinstance(tip, RpcFault) or decode(tip, str, self._node.name) != self._look.info.bestblockhash:
+            return []
+        return [
+            txid
+            for txid, answer in zip(coins, answers, strict=True)
+            if not isinstance(answer, RpcFault) and decode(answer, _COIN, self._node.name) is None
+        ]
 
     def _winner_in_wallet(self, case: _Case) -> Winner | None:
+        if case.known is None or case.known.tx.confirmations >= 0:
+            return None
         conflicts = self._conflicts(case)
         for txid, known in self._bitcoind.wallets.know(conflicts).items():
             tx = known[0].tx
@@ -281,18 +328,15 @@ class Search:
         )
 
     def _locked(self, case: _Case) -> Finding | None:
-        """A wallet's transaction that no block may hold yet, by its locktime.
-
-        The rule is IsFinalTx in Bitcoin Core's consensus/tx_verify.cpp.
-        """
+        """A wallet's transaction that no block may hold yet."""
         tx = None if case.known is None else case.known.tx.decoded
-        if case.known is None or tx is None or all(vin.sequence == FINAL_SEQUENCE for vin in tx.vin):
+        if case.known is None or tx is None:
             return None
-        info, coin, node = self._look.info, self._bitcoind.rules.coin, self._node.name
-        by_time = tx.locktime >= LOCKTIME_IS_TIME
-        if tx.locktime < info.mediantime if by_time else tx.locktime <= info.blocks:
+        coin, node = self._bitcoind.rules.coin, self._node.name
+        since = allowed_from(self._node, tx, case.known.tx.hex, self._look.info)
+        if since is None:
             return None
-        status = Pending(PendingReason.LOCKTIME, locktime=tx.locktime)
+        status = Pending(PendingReason.LOCKTIME, locktime=since)
         try:
             fee = Amount(abs(wire.satoshis(case.known.tx.fee)), coin) if bytes(case.known.tx.fee) else None
         except ValueError as error:
@@ -313,6 +357,19 @@ class Search:
         self._look.note(
             case.txid, "winner_confirmations", self._look.info.blocks - winner.height + 1, "getblockchaininfo"
         )
+
+
+def _not_before(case: _Case) -> int | None:
+    """The time before which it has lost to nobody, where that is known.
+
+    What was seen waiting was not spent then; what was in a block may have lost to an earlier one of another branch.
+    """
+    seen = case.sighting
+    return None if seen is None or seen.block_hash is not None or case.stale is not None else seen.first_seen
+
+
+def _is_dropped(finding: Finding | None) -> bool:
+    return isinstance(finding, TxReport) and isinstance(finding.status, Dropped)
 
 
 def _unnamed(finding: Finding | None) -> bool:

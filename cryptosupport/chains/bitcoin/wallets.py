@@ -22,16 +22,24 @@ MOST_WALLETS = 20
 FRESH = 5.0
 """Seconds for which the list of wallets is not asked again."""
 
+_NOTHING = ("00" * 32, 0xFFFFFFFF)
+"""What a block reward names as spent (COutPoint::IsNull in Bitcoin Core's primitives/transaction.h)."""
+
+_REWARDS = frozenset({"generate", "immature", "orphan"})
+"""Categories of a block reward in gettransaction."""
+
+_INFO = msgspec.json.Decoder(wire.WalletInfo)
 _NAMES = msgspec.json.Decoder(list[str])
 _TX = msgspec.json.Decoder(wire.WalletTx)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A transaction as the wallet ``wallet`` sees it. It paid for it when ``funded``."""
+    """A transaction as the wallet ``wallet`` sees it. It paid for it when ``funded``; ``keys``: it can sign."""
 
     wallet: str
     tx: wire.WalletTx
+    keys: bool = False
 
     @property
     def funded(self) -> bool:
@@ -39,14 +47,19 @@ class Known:
         return bool(bytes(self.tx.fee)) or any(line.category == "send" for line in self.tx.details)
 
     def inputs(self, node: str) -> list[tuple[str, int]]:
-        """What it spends. Raises `NodeFailed` naming ``node`` when that cannot be read."""
+        """What it spends; nothing for a reward. Raises `NodeFailed` naming ``node`` when that cannot be read."""
         try:
             spent = inputs_of(bytes.fromhex(self.tx.hex)) if self.tx.hex else []
         except ValueError:
             raise NodeFailed(node, "bad_answer", "a wallet's transaction that cannot be read") from None
         if not spent and self.tx.decoded is not None:
             spent = [vin.outpoint for vin in self.tx.decoded.vin]
-        return [(txid, vout) for txid, vout in spent if wire.HASH.fullmatch(txid)]
+        return [(txid, vout) for txid, vout in spent if wire.HASH.fullmatch(txid) and (txid, vout) != _NOTHING]
+
+    @property
+    def lost_reward(self) -> bool:
+        """Whether it is the reward of a block that is not in the chain."""
+        return self.tx.confirmations < 1 and any(line.category in _REWARDS for line in self.tx.details)
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -64,18 +77,33 @@ class Wallets:
         self._may_ask = may_ask
         self._clock = clock
         self._names: tuple[str, ...] = ()
+        self._keys: dict[str, bool] = {}
         self._asked: float | None = None
 
     def names(self) -> tuple[str, ...]:
         """Their names, `MOST_WALLETS` at most. Raises `NodeFailed`."""
         now = self._clock.monotonic()
         if self._may_ask and (self._asked is None or now - self._asked > FRESH):
-            try:
-                self._names = tuple(decode(self._node.call("listwallets"), _NAMES, self._node.name)[:MOST_WALLETS])
-            except RpcFault:  # a node built or started without wallets
-                self._names = ()
-            self._asked = now
+            (answer,) = self._ask([Call("listwallets")])
+            told = [] if isinstance(answer, RpcFault) else decode(answer, _NAMES, self._node.name)
+            self._names, self._keys, self._asked = tuple(told[:MOST_WALLETS]), {}, now
         return self._names
+
+    def _ask(self, calls: Sequence[Call], path: str = "") -> Sequence[msgspec.Raw | RpcFault]:
+        """The answers; a node without wallets, and one that keeps them from this user, knows nothing."""
+        try:
+            return self._node.batch(calls, path)
+        except NodeFailed as failure:
+            if failure.reason != "unauthorized":  # -rpcwhitelist: HTTP 403, where other methods are answered
+                raise
+            return [RpcFault(403, failure.message)] * len(calls)
+
+    def _has_keys(self, wallet: str) -> bool:
+        if wallet not in self._keys:
+            (answer,) = self._ask([Call("getwalletinfo")], _path(wallet))
+            told = None if isinstance(answer, RpcFault) else decode(answer, _INFO, self._node.name)
+            self._keys[wallet] = told is not None and told.private_keys_enabled
+        return self._keys[wallet]
 
     def know(self, txids: Sequence[str]) -> dict[str, list[Known]]:
         """Which of ``txids`` which wallets know. Raises `NodeFailed`."""
@@ -84,9 +112,10 @@ class Wallets:
             return known
         calls = [Call("gettransaction", (txid, True, True)) for txid in txids]
         for wallet in self.names():
-            for txid, answer in zip(txids, self._node.batch(calls, _path(wallet)), strict=True):
+            for txid, answer in zip(txids, self._ask(calls, _path(wallet)), strict=True):
                 if not isinstance(answer, RpcFault):
-                    known.setdefault(txid, []).append(Known(wallet, decode(answer, _TX, self._node.name)))
+                    tx = decode(answer, _TX, self._node.name)
+                    known.setdefault(txid, []).append(Known(wallet, tx, self._has_keys(wallet)))
         return known
 
 
@@ -95,20 +124,24 @@ def tell_change(known: Sequence[Known], transfers: tuple[Transfer, ...]) -> tupl
 
     A wallet lists what it sent, without its change (CachedTxGetAmounts in Bitcoin Core's wallet/receive.cpp): its own
     outputs that it never gave out an address for. What it sent to an address that it did give out, nobody can tell.
+    A wallet that can only watch may not know the change for its own: that there is none, it says only where it knows
+    other change.
     """
-    payers = [each.tx.details for each in known if each.funded]
+    payers = [each for each in known if each.funded]
     if not payers:
         return transfers
-    sent = [{line.vout for line in lines if line.category == "send"} for lines in payers]
+    sent = [{line.vout for line in each.tx.details if line.category == "send"} for each in payers]
     # Without a send line the list is that of another kind of node.
     if not all(sent):
         return transfers
-    got = [{line.vout for line in lines if line.category != "send"} for lines in payers]
+    got = {line.vout for each in payers for line in each.tx.details if line.category != "send"}
+    own = {each.vout for each in transfers if any(each.vout not in some for some in sent)}
+    sure = bool(own) or any(each.keys for each in payers)
     told: dict[int, bool] = {}
     for vout in [each.vout for each in transfers if each.change is None and each.vout is not None]:
-        if any(vout not in some for some in sent):
+        if vout in own:
             told[vout] = True
-        elif not any(vout in some for some in got):
+        elif sure and vout not in got:
             told[vout] = False
     return tuple(replace(each, change=told[each.vout]) if each.vout in told else each for each in transfers)
 

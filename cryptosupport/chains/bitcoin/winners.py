@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptosupport.chains.bitcoin import rawblocks
@@ -18,6 +18,8 @@ MOST_SECONDS = 10.0
 CLOCK_SKEW = 7200
 """Seconds by which the time in a block may be wrong (MAX_FUTURE_BLOCK_TIME in Bitcoin Core's chain.h)."""
 
+Outpoint = tuple[str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Winner:
@@ -29,37 +31,43 @@ class Winner:
     height: int
 
 
-def find_winner(
+def find_winners(
     node: JsonRpcNode,
     clock: Clock,
-    outpoints: Sequence[tuple[str, int]],
+    cases: Mapping[str, Sequence[Outpoint]],
     tip: tuple[str, int],
     lowest: int,
     since: int | None,
-) -> Winner | None:
-    """Search the blocks from ``tip`` (hash, height) down for the one that spends one of ``outpoints``.
+) -> tuple[dict[str, Winner], int]:
+    """Search the blocks from ``tip`` (hash, height) down for who spends one of the outpoints of each of ``cases``.
 
-    It ends at the height ``lowest``, at the first block from before the time ``since``, and at `MOST_BLOCKS` or
-    `MOST_SECONDS`. Raises `NodeFailed`.
+    It ends when all have a winner, at the height ``lowest``, at the first block from before the time ``since``, and at
+    `MOST_BLOCKS` or `MOST_SECONDS`. The winners by case, and how many blocks were searched. Raises `NodeFailed`.
     """
-    wanted = {rawblocks.outpoint_bytes(txid, vout): f"{txid}:{vout}" for txid, vout in outpoints}
+    wanted: dict[bytes, list[tuple[str, Outpoint]]] = {}
+    for case, outpoints in cases.items():
+        for outpoint in outpoints:
+            wanted.setdefault(rawblocks.outpoint_bytes(*outpoint), []).append((case, outpoint))
+    winners: dict[str, Winner] = {}
     until = clock.monotonic() + MOST_SECONDS
-    block_hash, height = tip
-    lowest = max(lowest, height - MOST_BLOCKS + 1, 1)
-    while height >= lowest and clock.monotonic() < until:
+    block_hash, top = tip
+    lowest, height = max(lowest, top - MOST_BLOCKS + 1, 1), top
+    while height >= lowest and len(winners) < len(cases) and clock.monotonic() < until:
         block = raw_block(node, block_hash)
         if block is None:
-            return None
+            break
         try:
-            hit = rawblocks.find_spender(block, wanted)
+            hits = rawblocks.find_spenders(block, wanted)
         except ValueError as error:
             raise NodeFailed(node.name, "bad_answer", str(error)) from None
-        if hit is not None:
-            return Winner(hit[0], wanted[hit[1]], block_hash, height)
-        if since is not None and int.from_bytes(block[68:72], "little") < since - CLOCK_SKEW:
-            return None
+        for place, winner in hits.items():
+            for case, (txid, vout) in wanted[place]:
+                winners.setdefault(case, Winner(winner, f"{txid}:{vout}", block_hash, height))
+        made = int.from_bytes(block[68:72], "little")
         block_hash, height = block[4:36][::-1].hex(), height - 1
-    return None
+        if since is not None and made < since - CLOCK_SKEW:
+            break
+    return winners, top - height
 
 
 def raw_block(node: JsonRpcNode, block_hash: str) -> bytes | None:

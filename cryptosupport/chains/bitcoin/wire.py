@@ -50,7 +50,7 @@ def scaled(text: bytes, decimals: int) -> int:
     """
     value, left = _scale(text, decimals)
     if left:
-        raise ValueError(f"{text[:40]!r} has more than {decimals} decimals")
+        raise ValueError(f"a number of more than {decimals} decimals")
     return value
 
 
@@ -62,7 +62,7 @@ def rounded_up(text: bytes, decimals: int) -> int:
     """
     value, left = _scale(text, decimals)
     if value < 0 or text.startswith(b"-"):
-        raise ValueError(f"{text[:40]!r} is negative")
+        raise ValueError("a negative price")
     return value + (left > 0)
 
 
@@ -70,7 +70,7 @@ def _scale(text: bytes, decimals: int) -> tuple[int, int]:
     """The whole part of a number times ten to the ``decimals``, and what is left over."""
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text[:40]!r} is not a number")
+        raise ValueError("an amount that is no number")
     fraction, exponent = match[3] or b"", int(match[4] or 0)
     digits: int = int(match[2] + fraction)
     shift = decimals + exponent - len(fraction)
@@ -170,6 +170,7 @@ class Header(Struct, gc=False):
 
     height: Height
     time: Time
+    mediantime: Time = 0
     confirmations: Depth = 0
     in_block: Count = field(name="nTx", default=0)
 
@@ -225,10 +226,16 @@ class MempoolInfo(Struct, gc=False):
 
 
 class EntryFees(Struct, gc=False):
-    """The fees of a mempool entry, in BTC."""
+    """The fees of a mempool entry, in BTC; all but ``base`` with what the node's operator added.
+
+    ``chunk``: of what is mined together with it, where the node tells.
+    """
 
     base: Raw
     ancestor: Raw
+    modified: Raw = Raw()
+    descendant: Raw = Raw()
+    chunk: Raw = Raw()
 
 
 class Entry(Struct, gc=False):
@@ -240,6 +247,8 @@ class Entry(Struct, gc=False):
     fees: EntryFees
     time: Time
     descendantcount: Count = 1
+    descendantsize: Count = 0
+    chunkweight: Count = 0
     wtxid: str | None = None
     replaceable: bool | None = field(name="bip125-replaceable", default=None)
     unbroadcast: bool = False
@@ -289,6 +298,18 @@ class WalletTx(Struct, gc=False):
     mempoolconflicts: tuple[str, ...] = ()
     replaced_by_txid: str | None = None
     details: tuple[WalletDetail, ...] = ()
+
+
+class WalletInfo(Struct, gc=False):
+    """getwalletinfo."""
+
+    private_keys_enabled: bool = False
+
+
+class Acceptance(Struct, gc=False):
+    """One answer of testmempoolaccept."""
+
+    reject_reason: str = field(name="reject-reason", default="")
 
 
 class NetworkInfo(Struct, gc=False):
