@@ -101,8 +101,8 @@ class Pending:
     """Known to a node, in no block.
 
     ``feerate`` is what it pays (on Bitcoin with its unconfirmed family), ``market`` what the next blocks ask,
-    ``mempool_min``
-    what the node's mempool keeps. ``nonce`` and ``missing_nonce`` (the lowest one that has to come first) are EVM's.
+    ``mempool_min`` what the node's mempool keeps. ``nonce`` and ``missing_nonce`` (the lowest one that has to come
+    first) are EVM's.
     """
 
     reason: PendingReason
@@ -170,7 +170,10 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Could not be looked up. ``code`` is a `NodeFailed` reason or `indexing`, `no_index`, `no_nonce`, `no_endpoint`."""
+    """Could not be looked up.
+
+    ``code`` is a `NodeFailed` reason, or `indexing`, `no_index`, `no_nonce`, `no_endpoint`.
+    """
 
     code: str
     message: str
