@@ -225,7 +225,11 @@ class Context:
         if not wanted:
             return Forgetful()
         if self._memory is None:
-            self._memory = Sightings(self.data_folder / "sightings.db", self.warn)
+            try:
+                self._memory = Sightings(self.data_folder / "sightings.db", self.warn)
+            except BadSettings as error:  # no place for data: a look-up does not need one
+                self.warn(f"what was seen is not remembered: {error.message}")
+                self._memory = Forgetful()
         return self._memory
 
     def secret(self, text: str) -> str:

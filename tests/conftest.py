@@ -4,66 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from cryptosupport.outside.nodes import Anvil, Bitcoind, Node, start_anvil, start_bitcoind
+from cryptosupport.outside.nodes import Bitcoind, Node
+from tests.nodes.fixtures import anvil, anvil_with, bitcoind, bitcoind_with, mined
 
 ROOT = Path(__file__).parents[1]
 os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.fixture
-def anvil_with() -> Iterator[Callable[..., Anvil]]:
-    """Start an anvil with options: ``anvil_with("--no-mining")``."""
-    with ExitStack() as nodes:
-        yield lambda *options: nodes.enter_context(start_anvil(*options))
-
-
-@pytest.fixture
-def anvil(anvil_with: Callable[..., Anvil]) -> Anvil:
-    """A fresh EVM chain that mines each transaction at once."""
-    return anvil_with()
-
-
-@pytest.fixture(scope="session")
-def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a stopped bitcoind with the wallet "miner" and 101 blocks, to be copied, not used."""
-    folder = tmp_path_factory.mktemp("mined")
-    with start_bitcoind(folder=folder) as node:
-        node.rpc("createwallet", "miner", False, False, "", False, True, True)
-        node.mine(101, node.rpc("getnewaddress", wallet="miner"))
-        node.rpc("getbalance", wallet="miner")
-    return folder
-
-
-@pytest.fixture
-def bitcoind_with(mined: Path, tmp_path: Path) -> Iterator[Callable[..., Bitcoind]]:
-    """Start a bitcoind with options; its wallet "miner" holds one spendable coin of 50 BTC at height 101."""
-    with ExitStack() as nodes:
-
-        def start(*options: str) -> Bitcoind:
-            folder = tmp_path / f"bitcoind-{len(list(tmp_path.glob('bitcoind-*')))}"
-            # cp keeps the holes that the node reserves in its files, which shutil would write out.
-            subprocess.run(["cp", "-r", "--sparse=always", mined, folder], check=True)
-            nodes.callback(shutil.rmtree, folder, ignore_errors=True)
-            return nodes.enter_context(start_bitcoind(*options, folder=folder))
-
-        yield start
-
-
-@pytest.fixture
-def bitcoind(bitcoind_with: Callable[..., Bitcoind]) -> Bitcoind:
-    """A fresh Bitcoin chain of 101 blocks with the wallet "miner" loaded."""
-    return bitcoind_with()
+__all__ = ["anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

@@ -402,3 +402,20 @@ def test_an_error_of_the_program_shows_no_traceback(
     assert "KeyError" in said
     assert "Traceback" not in said
     assert "a secret" not in said
+
+
+def test_a_user_without_a_home_looks_up_without_memory(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], configs: Configs, anvil: Anvil
+) -> None:
+    from cryptosupport import commands
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    folder = configs({"dev": anvil}, dev={"confirmations": 1})
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert commands.run(["--configs", str(folder), "tx", "status", pay(anvil), "--brief"]) == 0
+    told = capfd.readouterr()
+    assert told.out == "confirmed\n"
+    assert "not remembered" in told.err

@@ -1,0 +1,1 @@
+"""Real nodes for the tests."""
