@@ -227,7 +227,7 @@ def test_a_slow_answer_ends_at_the_time_out_of_the_endpoint(
     with pytest.raises(NodeFailed, match=r"no full answer within 0\.3 s") as caught:
         node_at(server.url, timeout="300ms").call("x")
     assert caught.value.reason == "timeout"
-    assert 0.25 < time.monotonic() - started < 2
+    assert 0.25 < time.monotonic() - started < 2.9
     assert len(server.requests) == 1
 
 
@@ -240,7 +240,7 @@ def test_no_answer_is_waited_for_when_the_time_is_up(
     with pytest.raises(NodeFailed, match="no full answer before the time was up") as caught:
         node.call("x")
     assert caught.value.reason == "timeout"
-    assert clock.monotonic() - started < 2
+    assert clock.monotonic() - started < 2.9
     with pytest.raises(NodeFailed, match="before the time was up"):
         node.call("x")
     assert len(server.requests) == 1
