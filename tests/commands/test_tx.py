@@ -367,7 +367,7 @@ def test_waiting_interrupted_prints_what_is_known_and_exits_130(
     with subprocess.Popen(
         [*command, "tx", "status", txid, "--wait", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        time.sleep(1.5)
+        time.sleep(3)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130
