@@ -82,7 +82,10 @@ class _Explorers:
         from cryptosupport.settings import chain_names
 
         for name in chain_names(self._context.folder):
-            (settings,) = self._context.chain_settings(name)
+            try:
+                (settings,) = self._context.chain_settings(name)
+            except BadSettings:  # those of a chain that is asked are sound: they were read before
+                continue
             yield from explorer(name, settings.explorer, settings.explorer_hosts)
 
 

@@ -148,8 +148,9 @@ def watch(
             if left <= 0:
                 break
             clock.sleep(min(pause, left))
+        clock.ends_at = math.inf
     except KeyboardInterrupt:
-        interrupted = True
+        interrupted = True  # `ends_at` stays: nobody waits for what is still being asked
     yield from (known[index] for index in sorted(known))
     if interrupted:
         raise Interrupted
@@ -291,9 +292,10 @@ class _Window:
                 self._routes[form] = _candidates(pasted, self._question)
         except BadInput as error:
             return BadLine(number, shortened(text.rstrip("\r\n")), error)
-        self._chunks[pasted] = []
         first = self._routes[form][0]
-        self._first.setdefault(tuple(chain.name for chain in first), {})[pasted.text] = pasted
+        asked = self._first.setdefault(tuple(chain.name for chain in first), {})
+        same = asked.setdefault(pasted.text, pasted)  # a link to an id that stands here bare is the same question
+        self._chunks[pasted] = self._chunks.setdefault(same, [])
         return pasted
 
     def start(self, threads: _Threads, chunk: int) -> None:

@@ -325,6 +325,14 @@ def test_own_nodes_asks_no_other(run: Program, configs: Configs, anvil: Anvil) -
     assert "own = true" in nobody.stderr
 
 
+def test_a_broken_chain_that_is_not_asked_does_no_harm(run: Program, configs: Configs, anvil: Anvil) -> None:
+    folder = configs({"dev": anvil}, dev={"confirmations": 1, "explorer": "https://x.example/tx/{txid}"})
+    (folder / "chains" / "broken.toml").write_text("enabled = false\nnope = 1\n", encoding="utf-8")
+    txid = pay(anvil)
+    assert run("tx", "status", f"https://x.example/tx/{txid}", "--chain", "dev").exit_code == 0
+    assert run("tx", "status", txid).exit_code == 8
+
+
 def test_a_chain_that_is_off_is_asked_only_by_name(run: Program, configs: Configs, anvil: Anvil) -> None:
     configs({"dev": anvil, "off": anvil}, off={"enabled": False})
     txid = pay(anvil)

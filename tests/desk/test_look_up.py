@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -192,6 +193,15 @@ def test_many_lines_keep_their_order_across_windows(desk: Desk, anvil: Anvil) ->
     assert len(lines) > 2 * chain.lookups_per_call * chain.connections or chain.lookups_per_call > 100
 
 
+def test_an_id_and_a_link_to_it_are_one_question(desk: Desk, anvil: Anvil, bitcoind: Bitcoind) -> None:
+    txid, absent = pay(anvil), f"0x{ABSENT}"
+    question = desk.ask(desk.evm("eth", anvil), desk.bitcoin(bitcoind))
+    link = "https://eth.example/tx/{}".format
+    lines = [txid, link(txid), link(txid), txid, link(absent), absent, txid[2:], link(txid[2:]), ABSENT]
+    told = [row.state for row in look_up_all(lines, question) if isinstance(row, TxReport)]
+    assert told == ["confirmed"] * 4 + ["not_found"] * 2 + ["confirmed"] * 2 + ["not_found"]
+
+
 def test_lines_are_taken_as_they_are_told_not_all_before(desk: Desk, anvil: Anvil) -> None:
     txid = pay(anvil)
     chain = desk.evm("eth", anvil)
@@ -259,6 +269,7 @@ def test_waiting_ends_when_all_is_final(desk: Desk, anvil: Anvil) -> None:
     assert isinstance(row, TxReport)
     assert isinstance(row.status, Confirmed)
     assert heard == ["pending", "confirmed"]
+    assert question.clock.ends_at == math.inf
 
 
 def test_waiting_ends_when_the_time_is_up(desk: Desk, anvil: Anvil) -> None:
