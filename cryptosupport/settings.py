@@ -317,11 +317,7 @@ def folder_to_write(option: str | None, environment: Mapping[str, str] = os.envi
 
     Raises `BadSettings` when none is named and the user has no home.
     """
-    named = option or environment.get("CRYPTOSUPPORT_CONFIGS")
-    folder = Path(named) if named else _at_home(".config")
-    if folder is None:
-        raise BadSettings("this user has no home folder: name the folder to write")
-    return folder
+    return _named_or_at_home(option or environment.get("CRYPTOSUPPORT_CONFIGS"), ".config", "name the folder to write")
 
 
 def data_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
@@ -329,10 +325,14 @@ def data_folder(option: str | None, environment: Mapping[str, str] = os.environ)
 
     Raises `BadSettings` when none is named and the user has no home.
     """
-    named = option or environment.get("CRYPTOSUPPORT_DATA")
-    folder = Path(named) if named else _at_home(".local/share")
+    advice = "name a folder for data with --data DIR"
+    return _named_or_at_home(option or environment.get("CRYPTOSUPPORT_DATA"), ".local/share", advice)
+
+
+def _named_or_at_home(named: str | None, below: str, advice: str) -> Path:
+    folder = Path(named) if named else _at_home(below)
     if folder is None:
-        raise BadSettings("this user has no home folder: name a folder for data with --data DIR")
+        raise BadSettings(f"this user has no home folder: {advice}")
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from cryptosupport.ledger.sightings import Forgetful, Sightings
 from cryptosupport.outside.nodes import Anvil, Bitcoind
 from cryptosupport.settings import AssetSettings, ChainSettings, Endpoint
 from cryptosupport.transport import Nodes, open_nodes
+from tests.chains.evmkit import node_of
+from tests.hostile import HostileNode
 
 ABSENT = "ab" * 32
 
@@ -191,6 +194,26 @@ def test_many_lines_keep_their_order_across_windows(desk: Desk, anvil: Anvil) ->
     rows = list(look_up_all(lines, desk.ask(chain)))
     assert [row.txid if isinstance(row, TxReport) else row.input for row in rows] == lines
     assert len(lines) > 2 * chain.lookups_per_call * chain.connections or chain.lookups_per_call > 100
+
+
+def test_a_repeat_is_asked_for_once_and_batches_are_asked_at_the_same_time(desk: Desk) -> None:
+    ids = [f"0x{number:064x}" for number in range(1, 301)]
+    first_and_last = threading.Barrier(2, timeout=2)  # of different batches: they pass only when asked at the same time
+
+    def unknown(txid: str) -> None:
+        if txid in (ids[0], ids[-1]):
+            first_and_last.wait()
+
+    with HostileNode(node_of({"eth_getTransactionByHash": unknown})) as node:
+        rows = list(look_up_all([*ids, *ids], desk.ask(desk.evm("eth", node.url))))
+        asked = [params[0] for method, params in node.calls if method == "eth_getTransactionByHash"]
+        requests = len(node.requests)
+    assert [(row.txid, row.state) for row in rows if isinstance(row, TxReport)] == [
+        (txid, "not_found") for txid in ids * 2
+    ]
+    assert sorted(asked) == ids
+    assert requests < len(ids) / 10
+    assert not first_and_last.broken
 
 
 def test_an_id_and_a_link_to_it_are_one_question(desk: Desk, anvil: Anvil, bitcoind: Bitcoind) -> None:
