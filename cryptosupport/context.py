@@ -37,6 +37,10 @@ class SystemClock:
         """Whole seconds since 1970, UTC."""
         return int(time.time())
 
+    def milliseconds(self) -> int:
+        """Whole milliseconds since 1970, UTC."""
+        return time.time_ns() // 1_000_000
+
     def monotonic(self) -> float:
         """Seconds on a clock that only moves forward."""
         return time.monotonic()

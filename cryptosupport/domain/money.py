@@ -41,6 +41,54 @@ def format_base_units(base_units: int, decimals: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantity:
+    """An exact decimal number: ``units`` / 10**``decimals``. For sums over chains that count one symbol differently.
+
+    >>> str(Quantity(1_500_000, 6) + Quantity(10**18, 18)), Quantity.parse("2") < Quantity.parse("2.5")
+    ('2.5', True)
+    """
+
+    units: int
+    decimals: int
+
+    @classmethod
+    def parse(cls, text: str) -> Quantity:
+        """Read a plain decimal: digits and at most one point. Raises `BadInput`."""
+        decimals = len(text.partition(".")[2])
+        return cls(parse_base_units(text, decimals), decimals)
+
+    def at(self, decimals: int) -> int:
+        """The number in units of 10**-``decimals``, which must be at least its own decimals."""
+        scale: int = 10 ** (decimals - self.decimals)
+        return self.units * scale
+
+    def __add__(self, other: Quantity) -> Quantity:
+        decimals = max(self.decimals, other.decimals)
+        return Quantity(self.at(decimals) + other.at(decimals), decimals)
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        return self + Quantity(-other.units, other.decimals)
+
+    def __lt__(self, other: Quantity) -> bool:
+        return (self - other).units < 0
+
+    def __le__(self, other: Quantity) -> bool:
+        return (self - other).units <= 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quantity) and (self - other).units == 0
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __str__(self) -> str:
+        return format_base_units(self.units, self.decimals)
+
+
+NOTHING = Quantity(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """A coin or token of one chain.
 

@@ -21,6 +21,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """Whole seconds since 1970, UTC."""
 
+    def milliseconds(self) -> int:
+        """Whole milliseconds since 1970, UTC."""
+
     def monotonic(self) -> float:
         """Seconds on a clock that only moves forward, for time-outs."""
 

@@ -1,0 +1,5 @@
+"""Which withdrawals may leave, and why. Pure: facts in, a `Decision` out.
+
+`rules` says what a rule is, `periods` over how long it sums, `windows` what is summed under which key, `tallies` keeps
+the sums, `judging` lets every rule speak, `decision` is what comes of it.
+"""

@@ -1,0 +1,64 @@
+"""What the rules said of a request, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """deny > hold > wait > approval > allow: the strictest that any rule speaks counts."""
+
+    ALLOW = "allow"
+    APPROVAL = "approval"
+    WAIT = "wait"
+    HOLD = "hold"
+    DENY = "deny"
+
+    @property
+    def strictness(self) -> int:
+        """How strict, 0 for allow."""
+        return _STRICTNESS[self]
+
+
+_STRICTNESS = {outcome: place for place, outcome in enumerate(Outcome)}
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What one rule said, with its numbers in ``reason``; ``approvals`` is how many people an `APPROVAL` asks for."""
+
+    rule: str
+    outcome: Outcome
+    reason: str
+    approvals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The strictest of all voices. ``policy`` is the hash of the rules that spoke, ``at`` milliseconds since 1970.
+
+    ``booked`` is whether the request counts against limits, ``unbooked`` names the windows in which it does not.
+    """
+
+    outcome: Outcome
+    voices: tuple[Voice, ...]
+    policy: str
+    at: int
+    booked: bool = True
+    unbooked: tuple[str, ...] = ()
+
+    @property
+    def approvals(self) -> int:
+        """How many people have to approve: the most that a rule asks for."""
+        return max((voice.approvals for voice in self.voices), default=0)
+
+
+def strictest(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome that counts; ALLOW where there is none.
+
+    >>> strictest([Outcome.WAIT, Outcome.APPROVAL])
+    <Outcome.WAIT: 'wait'>
+    """
+    return max(outcomes, key=_STRICTNESS.__getitem__, default=Outcome.ALLOW)

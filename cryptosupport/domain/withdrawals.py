@@ -1,0 +1,173 @@
+"""A withdrawal: what the customer asked for, what was decided, and where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cryptosupport.domain.money import Asset, Quantity
+from cryptosupport.domain.policy.decision import Decision, Outcome
+
+
+class State(StrEnum):
+    """Where a withdrawal stands. `signed` is not `broadcast`, and neither is paid: only `final` is."""
+
+    REQUESTED = "requested"
+    WAITING = "waiting"
+    HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVED = "approved"
+    WAITING_LIQUIDITY = "waiting_liquidity"
+    RESERVED = "reserved"
+    SIGNED = "signed"
+    BROADCAST = "broadcast"
+    CONFIRMING = "confirming"
+    FINAL = "final"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    REVERTED = "reverted"
+    UNKNOWN = "unknown"
+
+
+DECIDED = {
+    Outcome.ALLOW: State.APPROVED,
+    Outcome.APPROVAL: State.AWAITING_APPROVAL,
+    Outcome.WAIT: State.WAITING,
+    Outcome.HOLD: State.HELD,
+    Outcome.DENY: State.REJECTED,
+}
+"""The state that a decision brings about."""
+
+ENDED = frozenset({State.FINAL, State.REJECTED, State.EXPIRED, State.CANCELLED, State.REVERTED})
+"""The states that nothing leaves again."""
+
+UNSIGNED = frozenset({State.REQUESTED, State.WAITING, State.HELD, State.AWAITING_APPROVAL, State.APPROVED})
+"""The states in which nothing has been signed: here, and only here, a cancel takes effect at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the backend says that it checked of the customer; ``at`` is when, in seconds since 1970."""
+
+    identity: bool = False
+    two_factor: bool = False
+    email_confirmed: bool = False
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beneficiary:
+    """Who receives: a ``provider`` (another company's wallet) or the person's own (``self_hosted``)."""
+
+    name: str | None = None
+    provider: str | None = None
+    self_hosted: bool = False
+    proof: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The backend's Ed25519 signature of `Request.signed`: the name of its key in the settings, and base64."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What came in, checked and in normal form.
+
+    ``destination`` is the chain's normal form. ``tier`` and ``country`` are as given. ``signed`` are the bytes that a
+    ``signature`` covers; empty without one.
+    """
+
+    request_id: str
+    customer: str
+    asset: Asset
+    chain: str
+    base_units: int
+    destination: str
+    memo: str | None = None
+    tier: str | None = None
+    country: str | None = None
+    verification: Verification | None = None
+    beneficiary: Beneficiary | None = None
+    note: str | None = None
+    signature: Signature | None = None
+    signed: bytes = b""
+
+    @property
+    def amount(self) -> Quantity:
+        """The amount as a decimal number of its asset."""
+        assert self.asset.decimals is not None  # intake takes known assets only
+        return Quantity(self.base_units, self.asset.decimals)
+
+    @property
+    def content(self) -> str:
+        """SHA-256 (hex) over all that makes it this request: two with one content are the same request.
+
+        Everything counts but note and signature; the amount as base units, the destination in normal form.
+        """
+        facts = {
+            "request_id": self.request_id,
+            "customer": self.customer,
+            "asset": self.asset.symbol,
+            "chain": self.chain,
+            "base_units": str(self.base_units),
+            "destination": self.destination,
+            "memo": self.memo,
+            "tier": self.tier,
+            "country": self.country,
+            "verification": _told(self.verification),
+            "beneficiary": _told(self.beneficiary),
+        }
+        return hashlib.sha256(canonical(facts)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A request as the ledger has it. Times are milliseconds since 1970, values micro-USD.
+
+    ``id`` counts in order of arrival. ``fee_units`` is the most that paying it may cost in base units of its own asset
+    (0 where the fee is in another coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it
+    counts against any limit, and ``unbooked`` names the windows in which it does not count (`Decision.unbooked`).
+    ``source`` is how it came, ``maker`` who brought it: the key that signed it, else the operator.
+    """
+
+    id: int
+    request: Request
+    state: State
+    decision: Decision
+    source: str
+    maker: str | None
+    wallet: str | None
+    fee_units: int
+    fee_value: int
+    value: int | None
+    booked_at: int | None
+    unbooked: tuple[str, ...]
+    created_at: int
+    updated_at: int
+    txid: str | None = None
+    vout: int | None = None
+    nonce: int | None = None
+
+
+def canonical(facts: Any) -> bytes:
+    """JSON of strings, booleans, None, lists and mappings with one spelling: keys sorted, no spaces, UTF-8.
+
+    For such values this is the canonical form of RFC 8785, but for keys beyond the Basic Multilingual Plane.
+
+    >>> canonical({"b": "é", "a": None})
+    b'{"a":null,"b":"\\xc3\\xa9"}'
+    """
+    return json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _told(record: Verification | Beneficiary | None) -> dict[str, object] | None:
+    return None if record is None else {name: getattr(record, name) for name in record.__dataclass_fields__}

@@ -1,0 +1,170 @@
+"""The tables of the ledger, for SQLite and PostgreSQL alike. Times are milliseconds since 1970."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.types import TypeEngine
+
+
+class Money(TypeDecorator[int]):
+    """A whole number of base units, micro-USD or the like, of any size: text in SQLite, NUMERIC in PostgreSQL.
+
+    SQLite's own NUMERIC turns 2**256 - 1 into a float. ``digits`` bounds it in PostgreSQL; None is for sums.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, digits: int | None = 78) -> None:
+        super().__init__()
+        self.digits = digits
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """NUMERIC without a fraction on PostgreSQL."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Numeric(self.digits, 0) if self.digits else Numeric())
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
+        """To the database."""
+        return value if value is None or dialect.name == "postgresql" else str(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """From the database."""
+        return None if value is None else int(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    }
+)
+
+# One row. Whoever decides locks it first, so that decisions come one after another (M24).
+book = Table(
+    "book",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("last_at", BigInteger, nullable=False),  # time of the last deciding transaction
+    Column("last_id", BigInteger, nullable=False),  # id of the last withdrawal
+    Column("policy", Text, nullable=False),  # hash of the policy whose windows are kept
+)
+
+# Every policy that ever decided, by its hash.
+policy = Table(
+    "policy",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+)
+
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("content", Text, nullable=False),  # SHA-256 of what makes it this request
+    Column("customer", Text, nullable=False),
+    Column("asset", Text, nullable=False),  # the symbol
+    Column("contract", Text),
+    Column("decimals", Integer, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("base_units", Money(), nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("memo", Text),
+    Column("tier", Text),
+    Column("country", Text),
+    Column("verification", Text),  # JSON
+    Column("beneficiary", Text),  # JSON
+    Column("note", Text),
+    Column("signature_key", Text),
+    Column("signature", Text),
+    Column("signed", LargeBinary),  # the bytes that the signature covers
+    Column("source", Text, nullable=False),
+    Column("maker", Text),
+    Column("state", Text, nullable=False),
+    Column("wallet", Text),
+    Column("fee_units", Money(), nullable=False),
+    Column("fee_value", Money(), nullable=False),
+    Column("value", Money()),  # micro-USD, frozen when decided
+    Column("booked_at", BigInteger),  # NULL: counts against no limit
+    Column("unbooked", Text),  # ids of windows in which it does not count, by blanks
+    Column("txid", Text),
+    Column("vout", Integer),
+    Column("nonce", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "customer", "destination"),
+    Index(None, "destination"),
+    Index(None, "txid"),
+    Index(None, "state", "id"),
+    Index(None, "booked_at"),
+    Index(None, "created_at"),
+)
+
+# What was decided, each time.
+decision = Table(
+    "decision",
+    metadata,
+    Column("withdrawal_id", BigInteger, ForeignKey("withdrawal.id"), primary_key=True),
+    Column("turn", Integer, primary_key=True, autoincrement=False),  # 1 for the first decision
+    Column("at", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("voices", Text, nullable=False),  # JSON: [[rule, outcome, reason, approvals], ...]
+    Column("policy", Text, nullable=False),
+    Column("value", Money()),  # micro-USD at that time, and the prices that made it
+    Column("prices", Text),  # JSON
+    sqlite_with_rowid=False,
+)
+
+# Running sums of the policy's windows. `advanced_to`: bookings at or before it are no longer in a sliding window.
+window = Table(
+    "window",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("period", BigInteger),  # milliseconds of a sliding one
+    Column("advanced_to", BigInteger),
+)
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("window_id", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("who", Text, primary_key=True),
+    Column("booked", Money(None), nullable=False),
+    Column("waiting", Money(None), nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("ends_at", BigInteger),  # when a calendar period is over
+    Index(None, "ends_at"),
+    sqlite_with_rowid=False,
+)
+
+# The last price of each symbol that counted, in USD: units / 10**decimals.
+last_price = Table(
+    "last_price",
+    metadata,
+    Column("symbol", Text, primary_key=True),
+    Column("usd", Money(None), nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
