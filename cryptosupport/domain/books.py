@@ -34,8 +34,8 @@ class Wanted:
 class Books(Protocol):
     """One writing transaction of the ledger: nobody else decides meanwhile, and it happens whole or not at all.
 
-    ``now`` is its time (milliseconds since 1970), never before that of an earlier one. ``tallies`` are the windows of the
-    judge with whatever is out by now taken out.
+    ``now`` is its time (milliseconds since 1970), never before that of an earlier one. ``tallies`` are the windows of
+    the judge with whatever is out by now taken out.
     """
 
     @property

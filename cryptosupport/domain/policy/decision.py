@@ -40,6 +40,7 @@ class Decision:
     """The strictest of all voices. ``policy`` is the hash of the rules that spoke, ``at`` milliseconds since 1970.
 
     ``booked`` is whether the request counts against limits, ``unbooked`` names the windows in which it does not.
+    ``value`` in micro-USD and the ``prices`` that made it (symbol, USD) are those of that moment.
     """
 
     outcome: Outcome
@@ -48,6 +49,8 @@ class Decision:
     at: int
     booked: bool = True
     unbooked: tuple[str, ...] = ()
+    value: int | None = None
+    prices: tuple[tuple[str, str], ...] = ()
 
     @property
     def approvals(self) -> int:

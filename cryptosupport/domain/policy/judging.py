@@ -39,14 +39,15 @@ class NotKnown:
 class Case:
     """A request with all that rules may ask about it; times in milliseconds since 1970.
 
-    ``no_value`` says why ``booking.value`` is None. ``known_since`` is when this customer first asked for this
-    destination, None for never before. ``hot_balance`` is of the wallet and asset; ``customer_balance`` what the
-    customer has left of the asset, None where the desk has no feed. ``further`` are voices beside the rules', such as an asset's
-    hard cap.
+    ``prices`` made the value (symbol, USD); ``no_value`` says why ``booking.value`` is None. ``known_since`` is when
+    this customer first asked for this destination, None for never before. ``hot_balance`` is of the wallet and asset;
+    ``customer_balance`` what the customer has left of the asset, None where the desk has no feed. ``further`` are
+    voices beside the rules', such as an asset's hard cap.
     """
 
     booking: Booking
     now: int
+    prices: tuple[tuple[str, str], ...] = ()
     no_value: str = ""
     known_since: int | None = None
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
@@ -102,7 +103,8 @@ class Judge:
         outcome = strictest(voice.outcome for voice in voices)
         booked = outcome is not Outcome.DENY and all(finding.booked for finding in findings)
         unbooked = self._unbooked(findings, outcome) if booked else ()
-        return Decision(outcome, tuple(voices), self.policy.hash, case.now, booked, unbooked)
+        policy, value = self.policy.hash, case.booking.value
+        return Decision(outcome, tuple(voices), policy, case.now, booked, unbooked, value, case.prices)
 
     def _unbooked(self, findings: list[_Finding], outcome: Outcome) -> tuple[str, ...]:
         """The windows in which the request takes no place.
@@ -280,7 +282,7 @@ def _shown(rule: Rule, name: str, case: Case) -> _Finding:
     if rule.max_age is None or name == "beneficiary":
         return _Finding(Outcome.ALLOW, f"{words}: shown")
     if evidence.at is None:
-        return _Finding(rule.exceeded, f"{words}: shown without its time, at most {duration(rule.max_age)} is asked for")
+        return _Finding(rule.exceeded, f"{words}: shown without its time, and {duration(rule.max_age)} is its limit")
     age = case.now - evidence.at
     if age < -_AHEAD:
         return _Finding(rule.exceeded, f"{words}: its time lies {duration(-age)} ahead")
