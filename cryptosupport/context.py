@@ -6,21 +6,28 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptosupport.domain.errors import BadSettings
 
 if TYPE_CHECKING:
     from msgspec import Struct
+    from sqlalchemy import Engine
 
+    from cryptosupport.desk.cases import ChainFacts, Premises
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.look_up import Question
+    from cryptosupport.domain.addresses import Address
+    from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.identifiers import Explorer
+    from cryptosupport.domain.policy.rules import Policy
     from cryptosupport.domain.ports import Chain, Memory
+    from cryptosupport.domain.prices import Quote
+    from cryptosupport.domain.requests import Intake
     from cryptosupport.domain.transactions import Detail
     from cryptosupport.settings import ChainSettings, DeskSettings, WalletSettings
     from cryptosupport.transport import Nodes
@@ -104,6 +111,7 @@ class Context:
         self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
         self._opened: list[Nodes] = []
+        self._engine: Engine | None = None
 
     # -- settings
 
@@ -176,12 +184,7 @@ class Context:
 
         from cryptosupport.transport import open_nodes
 
-        try:
-            family = import_module(f"cryptosupport.chains.{settings.family}")
-        except ModuleNotFoundError as error:
-            if error.name != f"cryptosupport.chains.{settings.family}":
-                raise
-            raise BadSettings(f"chains/{settings.name}.toml: there is no chain family {settings.family!r}") from error
+        family = self._family(settings)
         try:
             endpoints = tuple(
                 self._resolved(node, "url", "operator", "rpc_user", "rpc_password", "cookie_file")
@@ -195,6 +198,16 @@ class Context:
         self._opened.append(nodes)
         chain: Chain = family.open_chain(settings, nodes, self.clock)
         return chain
+
+    @staticmethod
+    def _family(settings: ChainSettings, module: str = "") -> Any:
+        """The module of the chain's family. Raises `BadSettings` when there is no such family."""
+        try:
+            return import_module(f"cryptosupport.chains.{settings.family}{module}")
+        except ModuleNotFoundError as error:
+            if error.name != f"cryptosupport.chains.{settings.family}":
+                raise
+            raise BadSettings(f"chains/{settings.name}.toml: there is no chain family {settings.family!r}") from error
 
     def question(self, name: str | None, own_only: bool, remember: bool, detail: Detail) -> Question:
         """What `tx` asks of the chains: one by name, or every enabled one."""
@@ -224,6 +237,109 @@ class Context:
             complaints=complaints,
             open_chain=lambda name: self.chains(name)[0],
         )
+
+    # -- withdrawals
+
+    def guard_settings(self) -> None:
+        """Refuse settings that others than their owner can write: what they say decides about money."""
+        from cryptosupport.settings import refuse_writable_by_others
+
+        refuse_writable_by_others(self.folder)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """policy.toml."""
+        from cryptosupport.settings.policy import load_policy
+
+        return load_policy(self.folder, self.desk.desk.timezone)
+
+    def ledger_engine(self) -> Engine:
+        """The database of the ledger, as it is."""
+        from cryptosupport.ledger.engine import open_engine
+
+        if self._engine is None:
+            url = self.desk.ledger.url
+            resolved = self.secret(url)
+            self._engine = open_engine(resolved, self.data_folder, from_reference=resolved != url)
+        return self._engine
+
+    def ledger(self) -> Ledger:
+        """The ledger, ready to work with: an empty database gets its tables. Raises `BadSettings`, `Unreachable`."""
+        from cryptosupport.ledger.ledger import SqlLedger, time_of
+        from cryptosupport.ledger.schema import ready
+
+        engine = self.ledger_engine()
+        ready(engine)
+        return SqlLedger(engine, time_of(self.clock))
+
+    def intake(self) -> Intake:
+        """What requests are checked against; no node is needed for it."""
+        from cryptosupport.domain.requests import Intake
+        from cryptosupport.outside.signatures import Verifier
+
+        intake = self.desk.intake
+        readers = {each.name: self._address_reader(each) for each in self._all_chains()}
+        verifier = Verifier({name: self.secret(key) for name, key in intake.keys.items()})
+        return Intake(
+            assets={each.name: each.by_symbol for each in self._all_chains()},
+            read_address=lambda chain, text: readers[chain](text),
+            tiers=self.policy.tiers,
+            signature_fault=verifier.fault,
+            signature_required=intake.require_signature,
+        )
+
+    def premises(self, policy: Policy | None = None) -> Premises:
+        """What decisions rest on, by ``policy`` or that of the settings."""
+        from cryptosupport.desk.cases import Premises
+        from cryptosupport.desk.hot_balances import HotBalances
+        from cryptosupport.domain.policy.judging import Judge
+        from cryptosupport.outside.balances import Balances
+        from cryptosupport.settings import milliseconds
+
+        intake = self.desk.intake
+        path = intake.balances_file(self.folder)
+        addresses = {name: wallet.address for name, wallet in self.wallets.items()}
+        return Premises(
+            judge=Judge(policy or self.policy),
+            chains=self._chain_facts(),
+            price_rules=self.desk.prices.rules,
+            quotes=self.quotes,
+            hot_balance=HotBalances(lambda name: self.chains(name)[0], addresses, self.clock),
+            balances=None if path is None else Balances(path, milliseconds(intake.balances_max_age)),
+            run_cap=intake.run_cap_value,
+        )
+
+    def quotes(self) -> dict[str, list[Quote]]:
+        """What the price files say now; what cannot be used of them is a warning."""
+        from cryptosupport.outside.prices import read_quotes
+
+        quotes, complaints = read_quotes(self.desk.prices.paths(self.folder))
+        for complaint in complaints:
+            self.warn(complaint)
+        return quotes
+
+    def _all_chains(self) -> list[ChainSettings]:
+        """All chains of the settings folder, whether or not `tx` asks them unnamed."""
+        from cryptosupport.settings import chain_names
+
+        return [self.chain_settings(name)[0] for name in chain_names(self.folder)]
+
+    def _chain_facts(self) -> dict[str, ChainFacts]:
+        from cryptosupport.desk.cases import ChainFacts
+
+        facts = {}
+        for chain in self._all_chains():
+            own = (wallet for wallet in self.wallets.values() if wallet.chain == chain.name)
+            hot = sorted(wallet.name for wallet in own if wallet.role == "hot")
+            caps = {name: asset.most for name, asset in chain.assets.items() if asset.most is not None}
+            coin = chain.coin if chain.max_fee else None
+            facts[chain.name] = ChainFacts(coin, chain.max_fee, tuple(hot), caps)
+        return facts
+
+    def _address_reader(self, chain: ChainSettings) -> Callable[[str], Address | None]:
+        family = self._family(chain, ".addresses")
+        reader: Callable[[str], Address | None] = family.address_reader(chain)
+        return reader
 
     def memory(self, wanted: bool = True) -> Memory:
         """What earlier look-ups saw; with ``wanted`` False one that knows nothing and keeps nothing."""
@@ -305,3 +421,5 @@ class Context:
             nodes.close()
         if self._memory is not None:
             self._memory.close()
+        if self._engine is not None:
+            self._engine.dispose()

@@ -72,7 +72,7 @@ def test_the_domain_knows_no_clock_and_no_network() -> None:
 def test_every_library_that_is_imported_is_one_that_setup_cfg_names() -> None:
     names = configparser.ConfigParser()
     names.read(ROOT / "setup.cfg", encoding="utf-8")
-    named = {re.split(r"[<>=~!]", line)[0].lower() for line in names["options"]["install_requires"].split()}
+    named = {re.split(r"[<>=~!\[]", line)[0].lower() for line in names["options"]["install_requires"].split()}
     modules = {module.split(".")[0] for path in SOURCES for module in imported(path)}
     homes = packages_distributions()
     foreign = {module: homes.get(module, []) for module in modules - sys.stdlib_module_names - {"cryptosupport"}}

@@ -359,7 +359,8 @@ def test_every_preset_says_what_to_change_first(name: str) -> None:
 
 def in_force(text: str) -> str:
     """The commented-out values of a text; prose, which has neither "=" nor "[", is left out."""
-    values = [line.removeprefix("# ") for line in text.splitlines() if re.match(r"# (\[[\w.-]+\]|[a-z_]+ = )", line)]
+    value = r"# (\[\[?[\w.-]+\]\]?|[a-z_]+ = )"
+    values = [line.removeprefix("# ") for line in text.splitlines() if re.match(value, line)]
     return "\n".join(values)
 
 
@@ -368,7 +369,7 @@ def uncommented(name: str) -> str:
     return in_force((PRESETS / name).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["desk.toml", "wallets.toml"])
+@pytest.mark.parametrize("name", ["desk.toml", "wallets.toml", "policy.toml"])
 def test_the_files_to_copy_hold_only_comments(name: str) -> None:
     lines = (PRESETS / name).read_text(encoding="utf-8").splitlines()
     assert all(not line or line.startswith("#") for line in lines)

@@ -15,7 +15,7 @@ from cryptosupport.context import Context
 @params.output
 @click.pass_obj
 def command(context: Context, folder: str | None, chains: tuple[str, ...], output: str) -> None:
-    """Write the settings to edit into DIR (~/.config/cryptosupport): desk, wallets and chains.
+    """Write the settings to edit into DIR (~/.config/cryptosupport): desk, wallets, policy and chains.
 
     A file that is there already stays as it is.
 

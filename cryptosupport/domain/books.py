@@ -63,7 +63,7 @@ class Books(Protocol):
         """What each customer asked for after ``since`` and what still counts, by (customer, symbol)."""
 
     def last_prices(self) -> Mapping[str, Quantity]:
-        """The last price of each symbol that counted, in USD."""
+        """The last price of each symbol that counted lately (`prices.REMEMBERED`), in USD."""
 
     def keep_prices(self, prices: Mapping[str, Quantity]) -> None:
         """Remember them as the last that counted."""

@@ -11,6 +11,7 @@
     |   `-- NodesFailed         6  no node of a chain gave a usable answer
     |-- OutcomeUnknown          7  it may or may not have happened: kept, never guessed
     |-- BadSettings             8  a settings file is wrong or missing
+    |   `-- ClockWentBack       8  the machine's clock is behind what the ledger has recorded
     |-- Waits                   9  recorded, waits for a person or for headroom
     |-- Locked                 75  another run holds the lock
     `-- Interrupted           130  stopped by the user, after printing what is known
@@ -107,6 +108,10 @@ class BadSettings(SupportError):
     """The settings cannot be used."""
 
     exit_code = 8
+
+
+class ClockWentBack(BadSettings):
+    """The clock shows a time before that of an earlier decision."""
 
 
 class Waits(SupportError):

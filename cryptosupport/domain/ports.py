@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cryptosupport.domain.addresses import Address, AddressOnChain
+from cryptosupport.domain.money import Asset
 from cryptosupport.domain.transactions import Detail, Hint, Sighting, TxReport
 
 
@@ -48,7 +49,7 @@ class NodeHealth:
 
 
 class Chain(Protocol):
-    """A chain as `tx status`, `address check` and `doctor` need it; one class per family."""
+    """A chain as `tx status`, `address check`, `doctor` and the limits need it; one class per family."""
 
     @property
     def name(self) -> str:
@@ -91,6 +92,13 @@ class Chain(Protocol):
 
     def describe_address(self, address: Address) -> AddressOnChain:
         """Ask the chain about an address: contract or not. Raises `NodesFailed`."""
+
+    def balance(self, wallet: str, address: str | None, asset: Asset) -> int:
+        """Ask what one of our wallets holds now, in base units of ``asset``; what is still to arrive does not count.
+
+        ``wallet`` is its name in the settings, by which bitcoind knows it too; ``address`` its one address, None where
+        it has many. Raises `NodesFailed`, and `BadSettings` for a wallet or asset that this chain cannot have.
+        """
 
     def health(self) -> list[NodeHealth]:
         """Ask every endpoint whether it is up, on the right chain, and synced. Never raises for a node."""

@@ -108,6 +108,10 @@ def price(symbol: str, quotes: Sequence[Quote], rules: PriceRules, last: Quantit
     return Price(symbol, middle, min(quote.as_of for quote in young), tuple(young))
 
 
+REMEMBERED = 3_600_000
+"""A price is compared with the last one that counted for so many milliseconds: after a real crash the desk holds for an
+hour, not for ever."""
+
 _ONE = Quantity(1, 0)
 _AHEAD = 5000
 """A source's clock may be ahead of ours by 5 seconds; a price from further in the future is not usable."""

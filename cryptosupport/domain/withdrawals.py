@@ -136,7 +136,8 @@ class Withdrawal:
     ``id`` counts in order of arrival. ``fee_units`` is the most that paying it may cost in base units of its own asset
     (0 where the fee is in another coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it
     counts against any limit, and ``unbooked`` names the windows in which it does not count (`Decision.unbooked`).
-    ``source`` is how it came, ``maker`` who brought it: the key that signed it, else the operator.
+    ``source`` is how it came, ``maker`` who brought it: the key that signed it, else the operator. ``turn`` counts the
+    decisions; ``decision`` is the last one.
     """
 
     id: int
@@ -153,6 +154,7 @@ class Withdrawal:
     unbooked: tuple[str, ...]
     created_at: int
     updated_at: int
+    turn: int = 1
     txid: str | None = None
     vout: int | None = None
     nonce: int | None = None

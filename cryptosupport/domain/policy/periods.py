@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -43,13 +43,16 @@ Period: TypeAlias = Sliding | Calendar | Lifetime
 def current(period: Calendar, now: int) -> tuple[date, int]:
     """The calendar period that ``now`` (milliseconds since 1970) is in: its first local day, and the moment it ends.
 
-    A midnight that the clocks leave out or show twice counts as the first moment of its day.
+    A day begins at its midnight: the first one where the clocks show it twice, and where they leave it out, the moment
+    that they do. A day that has begun goes on, even where the clocks go back over midnight once more.
 
     >>> current(Calendar(Unit.DAY, "Europe/Berlin"), 1774739400000)  # the clocks go forward: a day of 23 hours
     (datetime.date(2026, 3, 29), 1774821600000)
     """
     zone = ZoneInfo(period.timezone)
-    today = datetime.fromtimestamp(now // 1000, UTC).astimezone(zone).date()
+    today = datetime.fromtimestamp(now // 1000, zone).date()
+    if _begins(today + timedelta(days=1), zone) <= now:
+        today += timedelta(days=1)
     match period.unit:
         case Unit.DAY:
             first, following = today, today + timedelta(days=1)
@@ -59,8 +62,11 @@ def current(period: Calendar, now: int) -> tuple[date, int]:
         case Unit.MONTH:
             first = today.replace(day=1)
             following = (first + timedelta(days=31)).replace(day=1)
-    ends = datetime(following.year, following.month, following.day, tzinfo=zone)
-    return first, int(ends.timestamp()) * 1000
+    return first, _begins(following, zone)
+
+
+def _begins(day: date, zone: ZoneInfo) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1000
 
 
 def describe(period: Period) -> str:

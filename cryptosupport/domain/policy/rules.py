@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from cryptosupport.domain.errors import BadSettings
 from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.policy.periods import Lifetime, Period
@@ -36,7 +37,8 @@ class Rule:
     It does one thing: it limits (max_*), allows, denies, asks for approvals, for a cooling time or for evidence.
     Without ``per`` and ``period`` it speaks of one request, with them of a sum. ``max_value`` and ``above_value`` are
     micro-USD, ``max_percent`` is a percentage of the hot wallet's balance, ``cooling`` and ``max_age`` milliseconds.
-    ``on_exceed`` is None where the policy does not say; `exceeded` then tells.
+    ``on_exceed`` is None where the policy does not say; `exceeded` then tells. Raises `BadSettings` for what would
+    restrict less than it seems to.
     """
 
     name: str
@@ -56,6 +58,19 @@ class Rule:
     require: tuple[str, ...] = ()
     max_age: int | None = None
     on_exceed: Outcome | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that would restrict less than it seems to. Raises `BadSettings`."""
+        if (self.per is None) != (self.period is None):
+            raise BadSettings(f"rule {self.name!r} needs both per and a window, calendar or lifetime, or none of them")
+        if self.max_count is not None and self.period is None:
+            raise BadSettings(f"rule {self.name!r} counts over no time: max_count needs per and a window")
+        if (self.above_amount is not None or self.above_value is not None) and self.approvals < 1:
+            raise BadSettings(
+                f"rule {self.name!r} asks nobody: above_amount and above_value need approvals = 1 or more"
+            )
+        if self.on_exceed in (Outcome.ALLOW, Outcome.APPROVAL):
+            raise BadSettings(f"rule {self.name!r}: on_exceed is deny, hold or wait, not {self.on_exceed}")
 
     @property
     def limits(self) -> bool:
@@ -111,11 +126,21 @@ class Booking:
 
 @dataclass(frozen=True)
 class Policy:
-    """All rules in force. ``tiers`` has the lowest first; ``text`` is the whole policy in one spelling."""
+    """All rules in force. ``tiers`` has the lowest first; ``text`` is the whole policy in one spelling.
+
+    Raises `BadSettings` when two rules have one name.
+    """
 
     rules: tuple[Rule, ...]
     tiers: tuple[str, ...] = ()
     text: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse two rules of one name: nobody could tell which of them spoke. Raises `BadSettings`."""
+        names = [rule.name for rule in self.rules]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadSettings(f"{names.count(name)} rules are named {name!r}: give each its own name")
 
     @cached_property
     def hash(self) -> str:

@@ -58,15 +58,19 @@ class Tallies:
         """Count something in."""
         tally = self.at(place)
         if waiting:
-            tally = Tally(tally.booked, tally.waiting + counts)
+            self._sums[place] = Tally(tally.booked, tally.waiting + counts)
         else:
-            tally = Tally(tally.booked + counts, tally.waiting)
-        self._sums[place] = tally
+            self._sums[place] = Tally(tally.booked + counts, tally.waiting)
         self.changed.add(place)
 
     def take(self, place: Place, counts: Quantity, waiting: bool) -> None:
         """Take something out again that was counted in."""
         self.add(place, Quantity(-counts.units, counts.decimals), waiting)
+
+    def forget(self, place: Place) -> None:
+        """Let go of a sum that is over, or nothing again."""
+        self._sums.pop(place, None)
+        self.changed.discard(place)
 
     def __iter__(self) -> Iterator[tuple[Place, Tally]]:
         return iter(self._sums.items())

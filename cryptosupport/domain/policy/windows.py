@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cryptosupport.domain.money import Quantity
-from cryptosupport.domain.policy.periods import Calendar, Period, Sliding, current
+from cryptosupport.domain.policy.periods import Calendar, Lifetime, Period, Sliding, current
 from cryptosupport.domain.policy.rules import Booking, Per, Rule
 
 
@@ -34,7 +34,7 @@ class Window:
     """Sums of one ``measure`` over ``period``, one for each key that ``per`` makes, of the requests that match.
 
     ``id`` is made of just these, so that a changed limit goes on with the same sums, and any other change starts new
-    ones. Sums of a wallet, of an asset in all and of the whole desk hold the fee too, at its cap.
+    ones. Sums of a wallet and of the whole desk hold the fee too, at its cap (M23).
     """
 
     measure: Measure
@@ -98,6 +98,16 @@ class Window:
     def since(self, now: int) -> int | None:
         """Bookings at or before this moment are out (milliseconds since 1970); None: none is out by its age."""
         return now - self.period.milliseconds if isinstance(self.period, Sliding) else None
+
+    def holds(self, booked_at: int, now: int, waiting: bool) -> bool:
+        """Whether what was booked then is still in the window. What waits does not age in a sliding window."""
+        match self.period:
+            case Sliding(milliseconds):
+                return waiting or booked_at > now - milliseconds
+            case Calendar():
+                return current(self.period, booked_at) == current(self.period, now)
+            case Lifetime():
+                return True
 
     def ends(self, now: int) -> int | None:
         """When the present sums end, as calendar periods do."""

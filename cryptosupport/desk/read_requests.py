@@ -1,0 +1,70 @@
+"""Lines of a file, a pipe or the command line as requests, in batches to be decided together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from cryptosupport.desk.take_in import Line
+from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.requestlines import CsvForm, json_fields
+from cryptosupport.domain.requests import Intake, read_request
+from cryptosupport.domain.withdrawals import Request
+
+AT_ONCE = 1000
+"""The most requests that are decided in one transaction."""
+
+_SHOWN = 200
+"""So much of a bad line is shown."""
+
+Raw: TypeAlias = tuple[int, bytes | BadInput]
+"""A line with its number, or why it is none."""
+
+Parse: TypeAlias = Callable[[bytes], Mapping[str, object]]
+
+
+def one_request(fields: Mapping[str, object], intake: Intake, maker: str | None) -> Line:
+    """A request that was named by options. Raises `BadInput`."""
+    return Line(1, "", read_request(fields, intake), "option", maker)
+
+
+def requests_of(
+    lines: Iterable[Raw], form: str, intake: Intake, source: str, maker: str | None, ready: Callable[[], bool]
+) -> Iterator[list[Line]]:
+    """Read ``lines`` of the ``form`` jsonl or csv, and give them out in batches.
+
+    A batch is full at `AT_ONCE` lines, or when the next one would have to be waited for (``ready``). Raises `BadInput`
+    for a header that cannot be used.
+    """
+    rows = iter(lines)
+    parse: Parse = json_fields if form == "jsonl" else _header(rows)
+    batch: list[Line] = []
+    for number, raw in rows:
+        batch.append(_line(number, raw, parse, intake, source, maker))
+        if len(batch) == AT_ONCE or not ready():
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _header(rows: Iterator[Raw]) -> Parse:
+    number, raw = next(rows, (1, BadInput("the input is empty: its first line names the columns")))
+    if isinstance(raw, BadInput):
+        raise BadInput(f"line {number}: {raw.message}", line=number)
+    try:
+        return CsvForm(raw).fields
+    except BadInput as error:
+        raise BadInput(f"line {number}: {error.message}", line=number) from error
+
+
+def _line(
+    number: int, raw: bytes | BadInput, parse: Parse, intake: Intake, source: str, maker: str | None
+) -> Line:
+    text = raw[:_SHOWN].decode("utf-8", "replace") if isinstance(raw, bytes) else ""
+    read: Request | BadInput
+    try:
+        read = raw if isinstance(raw, BadInput) else read_request(parse(raw), intake)
+    except BadInput as error:
+        read = error
+    return Line(number, text, read, source, maker)

@@ -1,0 +1,166 @@
+"""Withdrawals and decisions as rows, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+from sqlalchemy import Row, Select, and_, select
+
+from cryptosupport.domain.money import Asset, Quantity
+from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
+from cryptosupport.domain.policy.rules import Booking
+from cryptosupport.domain.withdrawals import Beneficiary, Request, Signature, State, Verification, Withdrawal
+from cryptosupport.ledger import tables
+
+Values: TypeAlias = dict[str, Any]
+
+_VOICES = msgspec.json.Decoder(list[tuple[str, str, str, int]])
+_PRICES = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def values_of(withdrawal: Withdrawal) -> Values:
+    """The row of table `withdrawal`."""
+    request = withdrawal.request
+    signature = request.signature
+    return {
+        "id": withdrawal.id,
+        "request_id": request.request_id,
+        "content": request.content,
+        "customer": request.customer,
+        "asset": request.asset.symbol,
+        "contract": request.asset.contract,
+        "decimals": request.asset.decimals,
+        "chain": request.chain,
+        "base_units": request.base_units,
+        "destination": request.destination,
+        "memo": request.memo,
+        "tier": request.tier,
+        "country": request.country,
+        "verification": None if request.verification is None else _json(request.verification),
+        "beneficiary": None if request.beneficiary is None else _json(request.beneficiary),
+        "note": request.note,
+        "signature_key": None if signature is None else signature.key,
+        "signature": None if signature is None else signature.value,
+        "signed": None if signature is None else request.signed,
+        "source": withdrawal.source,
+        "maker": withdrawal.maker,
+        "txid": withdrawal.txid,
+        "vout": withdrawal.vout,
+        "nonce": withdrawal.nonce,
+        "created_at": withdrawal.created_at,
+    } | changing_values_of(withdrawal)
+
+
+def changing_values_of(withdrawal: Withdrawal) -> Values:
+    """The columns of table `withdrawal` that a decision or a cancel changes."""
+    return {
+        "state": withdrawal.state.value,
+        "wallet": withdrawal.wallet,
+        "fee_units": withdrawal.fee_units,
+        "fee_value": withdrawal.fee_value,
+        "value": withdrawal.value,
+        "booked_at": withdrawal.booked_at,
+        "unbooked": " ".join(withdrawal.unbooked) or None,
+        "turn": withdrawal.turn,
+        "updated_at": withdrawal.updated_at,
+    }
+
+
+def values_of_decision(withdrawal: Withdrawal) -> Values:
+    """The row of table `decision` for the withdrawal's last one."""
+    decision = withdrawal.decision
+    return {
+        "withdrawal_id": withdrawal.id,
+        "turn": withdrawal.turn,
+        "at": decision.at,
+        "outcome": decision.outcome.value,
+        "voices": _json([(voice.rule, voice.outcome, voice.reason, voice.approvals) for voice in decision.voices]),
+        "policy": decision.policy,
+        "value": decision.value,
+        "prices": _json(decision.prices) if decision.prices else None,
+    }
+
+
+CHANGING = ("state", "wallet", "fee_units", "fee_value", "value", "booked_at", "unbooked", "turn", "updated_at")
+"""The columns of `changing_values_of`."""
+
+_W, _D = tables.withdrawal.c, tables.decision.c
+
+SELECT: Select[Any] = select(
+    *tables.withdrawal.c,
+    *(_D[name].label(f"decision_{name}") for name in ("at", "outcome", "voices", "policy", "value", "prices")),
+).join(tables.decision, and_(_D.withdrawal_id == _W.id, _D.turn == _W.turn))
+"""Withdrawals with their last decision, for `withdrawal_of`."""
+
+
+def withdrawal_of(row: Row[Any]) -> Withdrawal:
+    """The withdrawal of a row of `SELECT`."""
+    it: Mapping[Any, Any] = row._mapping
+    signed = it["signature_key"] is not None
+    request = Request(
+        request_id=it["request_id"],
+        customer=it["customer"],
+        asset=Asset(it["asset"], it["decimals"], it["contract"]),
+        chain=it["chain"],
+        base_units=it["base_units"],
+        destination=it["destination"],
+        memo=it["memo"],
+        tier=it["tier"],
+        country=it["country"],
+        verification=_optional(it["verification"], Verification),
+        beneficiary=_optional(it["beneficiary"], Beneficiary),
+        note=it["note"],
+        signature=Signature(it["signature_key"], it["signature"]) if signed else None,
+        signed=it["signed"] if signed else b"",
+    )
+    unbooked = tuple((it["unbooked"] or "").split())
+    decision = decision_of({name: it[f"decision_{name}"] for name in _DECIDED}, it["booked_at"] is not None, unbooked)
+    return Withdrawal(
+        id=it["id"],
+        request=request,
+        state=State(it["state"]),
+        decision=decision,
+        unbooked=unbooked,
+        **{name: it[name] for name in _PLAIN},
+    )
+
+
+_DECIDED = ("at", "outcome", "voices", "policy", "value", "prices")
+_PLAIN = (
+    *("source", "maker", "wallet", "fee_units", "fee_value", "value", "booked_at"),
+    *("created_at", "updated_at", "turn", "txid", "vout", "nonce"),
+)
+
+
+def decision_of(it: Mapping[Any, Any], booked: bool = True, unbooked: tuple[str, ...] = ()) -> Decision:
+    """The decision of a row; ``booked`` and ``unbooked`` are known of the last one only."""
+    spoken = _VOICES.decode(it["voices"])
+    voices = tuple(Voice(name, Outcome(outcome), reason, count) for name, outcome, reason, count in spoken)
+    prices = _PRICES.decode(it["prices"]) if it["prices"] else ()
+    return Decision(Outcome(it["outcome"]), voices, it["policy"], it["at"], booked, unbooked, it["value"], prices)
+
+
+def _optional(text: str | None, kind: type[Any]) -> Any:
+    return None if text is None else msgspec.json.decode(text, type=kind)
+
+
+BOOKED: Select[Any] = select(
+    *(_W[name] for name in ("id", "customer", "tier", "country", "asset", "chain", "wallet", "destination", "source")),
+    *(_W[name] for name in ("base_units", "decimals", "value", "fee_units", "fee_value")),
+    *(_W[name] for name in ("booked_at", "unbooked", "state")),
+)
+"""What windows need of a withdrawal, for `booking_of`."""
+
+
+def booking_of(row: Row[Any], tiers: tuple[str, ...]) -> Booking:
+    """How windows count the withdrawal of a row of `BOOKED`; one without a tier has the lowest of ``tiers``."""
+    (_, customer, tier, country, asset, chain, wallet, destination, source, base_units, decimals, value, *rest) = row
+    tier = tier if tier is not None or not tiers else tiers[0]
+    amount, fee, fee_value = Quantity(base_units, decimals), Quantity(rest[0], decimals), rest[1]
+    return Booking(customer, tier, country, asset, chain, wallet, destination, source, amount, value, fee, fee_value)

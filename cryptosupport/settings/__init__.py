@@ -1,0 +1,60 @@
+"""configs/*.toml as frozen structs. Unknown keys are refused with the file, the key and the nearest good one.
+
+A folder is found by `find_folder`; each file is read when first needed. Secrets stay references ("keyring:NAME",
+"env:NAME") here; `context.py` resolves them. `policy` stands by itself: a look-up does not load it.
+"""
+
+from cryptosupport.settings.chains import (
+    AssetSettings,
+    ChainSettings,
+    Endpoint,
+    FeeSettings,
+    chain_names,
+    load_chain,
+)
+from cryptosupport.settings.desk import (
+    DeskIdentity,
+    DeskSettings,
+    IntakeSettings,
+    KeySettings,
+    LedgerSettings,
+    PriceSettings,
+    load_desk,
+)
+from cryptosupport.settings.folders import (
+    PRESETS,
+    data_folder,
+    find_folder,
+    folder_to_write,
+    refuse_writable_by_others,
+    write_presets,
+)
+from cryptosupport.settings.values import is_reference, milliseconds
+from cryptosupport.settings.wallets import FloatSettings, WalletSettings, load_wallets
+
+__all__ = [
+    "PRESETS",
+    "AssetSettings",
+    "ChainSettings",
+    "DeskIdentity",
+    "DeskSettings",
+    "Endpoint",
+    "FeeSettings",
+    "FloatSettings",
+    "IntakeSettings",
+    "KeySettings",
+    "LedgerSettings",
+    "PriceSettings",
+    "WalletSettings",
+    "chain_names",
+    "data_folder",
+    "find_folder",
+    "folder_to_write",
+    "is_reference",
+    "load_chain",
+    "load_desk",
+    "load_wallets",
+    "milliseconds",
+    "refuse_writable_by_others",
+    "write_presets",
+]

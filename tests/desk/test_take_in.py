@@ -1,0 +1,297 @@
+"""Requests are decided against the limits and recorded once, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from cryptosupport.desk.cases import ChainFacts
+from cryptosupport.desk.take_in import Intake, Line
+from cryptosupport.domain.errors import BadInput, ClockWentBack
+from cryptosupport.domain.money import Quantity
+from cryptosupport.domain.policy.decision import Outcome
+from cryptosupport.domain.policy.periods import Calendar, Lifetime, Unit
+from cryptosupport.domain.policy.rules import Per
+from cryptosupport.domain.withdrawals import Beneficiary, State, Verification
+from tests.desk.deskkit import ETH, HOUR, START, USDT_BSC, USDT_ETHEREUM, Desk, policy, request, rule, sums
+
+DeskWith = Callable[..., Desk]
+HARD = {"on_exceed": Outcome.DENY}
+
+
+def test_what_is_within_the_limit_is_approved_and_what_exceeds_it_is_rejected(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="2")))
+    assert desk.states(request("a", "2"), request("b", "2.00000001")) == ["approved", "rejected"]
+
+
+def test_what_no_rule_permits_is_denied_and_says_so(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="2", match={"asset": "ETH"})))
+    (denied,) = desk.take(request("a"))
+    assert denied.state is State.REJECTED
+    assert [voice.rule for voice in denied.decision.voices] == ["default deny"]
+
+
+def test_second_run_with_same_request_ids_changes_nothing(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="3", hours=24, per=Per.CUSTOMER)))
+    first = desk.take(request("a"), request("b"), request("c"), request("d"))
+    before = sums(desk)
+    desk.clock.at += HOUR
+    again = desk.take(request("d"), request("c"), request("b"), request("a"))
+    assert sorted(again, key=lambda each: each.id) == first
+    assert sums(desk) == before
+    assert [each.state.value for each in first] == ["approved", "approved", "approved", "rejected"]
+
+
+def test_one_request_twice_in_a_batch_counts_once(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="2", hours=1, **HARD)))
+    assert desk.states(request("a"), request("a"), request("b")) == ["approved"] * 3
+    assert {booked for booked, _ in sums(desk).values()} == {"2"}
+
+
+def test_a_note_and_a_signature_do_not_make_another_request(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="2")))
+    desk.take(request("a"))
+    (again,) = desk.take(request("a", note="urgent"))
+    assert again.request.note is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"base_units": 1}, "amount"),
+        ({"destination": "d2"}, "destination"),
+        ({"customer": "c2"}, "customer"),
+        ({"memo": "7"}, "memo"),
+        ({"tier": "vip"}, "tier"),
+        ({"verification": Verification(identity=True)}, "verification"),
+        ({"beneficiary": Beneficiary(name="Ann")}, "beneficiary"),
+    ],
+)
+def test_another_request_under_a_known_id_is_refused_and_changes_nothing(
+    desk_with: DeskWith, changed: dict[str, object], named: str
+) -> None:
+    desk = desk_with(policy(rule(amount="2", hours=24)))
+    (first,) = desk.take(request("a"))
+    before = sums(desk)
+    with pytest.raises(BadInput, match=f"recorded with another {named}"):
+        desk.take(replace(request("a"), **changed))
+    assert desk.ledger.withdrawal("a") == first
+    assert sums(desk) == before
+
+
+def test_a_bad_line_never_blocks_the_good_ones(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="2")))
+    read = [request("a"), BadInput("bad"), request("b")]
+    lines = [Line(number, "?", each, "file") for number, each in enumerate(read, 1)]
+    results = [taken.result for taken in Intake(desk.ledger, desk.premises).take_in([lines])]
+    assert isinstance(results[1], BadInput)
+    assert desk.recorded("a", "b") == ["approved", "approved"]
+
+
+def test_a_rehearsal_decides_and_records_nothing(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1", hours=1, **HARD)))
+    rehearsed = desk.take(request("a"), request("b"), rehearse=True)
+    assert [each.state.value for each in rehearsed] == ["approved", "rejected"]
+    assert desk.recorded("a", "b") == ["absent", "absent"]
+    assert sums(desk) == {}
+
+
+# -- windows ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_booked_exactly_one_window_ago_is_out(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1", hours=1, **HARD)))
+    desk.take(request("a"))
+    desk.clock.at += HOUR - 1
+    assert desk.states(request("b")) == ["rejected"]
+    desk.clock.at += 1
+    assert desk.states(request("c")) == ["approved"]
+
+
+def test_each_customer_has_a_sum_of_its_own(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1", hours=1, per=Per.CUSTOMER)))
+    assert desk.states(request("a"), request("b", customer="c2"), request("c")) == ["approved", "approved", "rejected"]
+
+
+def test_a_symbol_sums_over_chains_that_count_it_differently(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="3", hours=1, per=Per.ASSET, **HARD)))
+    states = desk.states(
+        request("a", "1.5", USDT_ETHEREUM, chain="ethereum"),
+        request("b", "1.5", USDT_BSC, chain="bsc"),
+        request("c", "0.000001", USDT_ETHEREUM, chain="ethereum"),
+    )
+    assert states == ["approved", "approved", "rejected"]
+
+
+def test_any_uint256_is_counted_exactly(desk_with: DeskWith) -> None:
+    most = Quantity(2**256 - 1, 18)
+    desk = desk_with(policy(rule(amount=str(most + most), hours=1, per=Per.ASSET, **HARD)))
+    asked = [request(name, str(most), ETH, chain="ethereum") for name in ("a", "b")]
+    assert desk.states(*asked, request("c", "0.000000000000000001", ETH, chain="ethereum")) == [
+        *("approved", "approved", "rejected"),
+    ]
+    found = desk.ledger.withdrawal("b")
+    assert found is not None
+    assert found.request.base_units == 2**256 - 1
+
+
+def test_a_calendar_day_ends_at_local_midnight(desk_with: DeskWith) -> None:
+    day = rule(amount="1", period=Calendar(Unit.DAY, "Europe/Berlin"), per=Per.CUSTOMER)
+    desk = desk_with(policy(day))
+    desk.clock.at = 1_774_821_599_999  # 2026-03-29 23:59:59.999 in Berlin, at the end of a day of 23 hours
+    assert desk.states(request("a"), request("b")) == ["approved", "rejected"]
+    desk.clock.at += 1
+    assert desk.states(request("c")) == ["approved"]
+    assert len(sums(desk)) == 1, "the sum of the day that is over is gone"
+
+
+def test_a_lifetime_limit_never_returns(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1", period=Lifetime(), per=Per.CUSTOMER)))
+    desk.take(request("a"))
+    desk.clock.at += 10_000 * HOUR
+    assert desk.states(request("b")) == ["rejected"]
+
+
+def test_fees_count_for_wallet_and_desk_but_not_for_the_customer(desk_with: DeskWith) -> None:
+    chains = {"ethereum": ChainFacts(ETH, 10**16, ("hot-eth",))}
+    rules = [rule(name, "1", hours=1, per=per, **HARD) for name, per in (("own", Per.CUSTOMER), ("wallet", Per.WALLET))]
+    desk = desk_with(policy(*rules), chains=chains, prices={"ETH": "1"})
+    (taken,) = desk.take(request("a", "1", ETH, chain="ethereum"))
+    assert [voice.outcome.value for voice in taken.decision.voices] == ["allow", "deny"]
+    assert taken.fee_units == 10**16
+
+
+def test_a_clock_that_steps_back_is_refused_and_records_nothing(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1", hours=1, **HARD)))
+    desk.take(request("a"))
+    desk.clock.at = START - 1001
+    with pytest.raises(ClockWentBack, match="behind the last decision"):
+        desk.take(request("b"))
+    assert desk.recorded("b") == ["absent"]
+
+
+def test_a_clock_that_is_set_back_a_little_stands_still(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1")))
+    desk.take(request("a"))
+    desk.clock.at = START - 500
+    (taken,) = desk.take(request("b"))
+    assert taken.created_at == START
+
+
+# -- another policy --------------------------------------------------------------------------------------------------
+
+
+def test_a_new_window_counts_what_was_booked_before_it(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9")))
+    desk.take(request("old", "2"))
+    desk.clock.at += 2 * HOUR
+    desk.take(request("young", "2"), request("refused", "10"))
+    lifetime = rule("life", "5", period=Lifetime(), per=Per.ASSET)
+    desk.policy = policy(rule(amount="3", hours=1, per=Per.CUSTOMER), lifetime)
+    assert desk.states(request("a", "1.00000001"), request("b", "1")) == ["rejected", "approved"]
+    assert sorted(sums(desk).values()) == [("3", "0"), ("5", "0")]
+
+
+def test_a_changed_limit_goes_on_with_the_same_sums(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="1", hours=1, **HARD)))
+    desk.take(request("a"))
+    desk.policy = policy(rule(amount="2", hours=1, **HARD))
+    assert desk.states(request("b"), request("c", "0.1")) == ["approved", "rejected"]
+
+
+def test_a_policy_that_comes_back_knows_what_happened_meanwhile(desk_with: DeskWith) -> None:
+    first, second = policy(rule(amount="2", hours=1, **HARD)), policy(rule(amount="2"))
+    desk = desk_with(first)
+    desk.take(request("a"))
+    desk.policy = second
+    desk.take(request("b"))
+    desk.policy = first
+    assert desk.states(request("c")) == ["rejected"]
+
+
+def test_every_decision_names_a_policy_whose_text_is_kept(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="2")))
+    (taken,) = desk.take(request("a"))
+    assert taken.decision.policy == desk.policy.hash
+    assert desk.ledger.policy(taken.decision.policy) == desk.policy.text
+
+
+# -- values ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_is_frozen_when_it_is_decided(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(value="150", hours=1, **HARD)), prices={"BTC": "100"})
+    desk.take(request("a"))
+    desk.prices = {"BTC": "101"}
+    assert desk.states(request("b", "0.5")) == ["rejected"], "100 + 50.5 > 150"
+    desk.prices = {"BTC": "99"}
+    assert desk.states(request("c", "0.5")) == ["approved"], "100 stays 100"
+
+
+def test_without_a_price_a_value_limit_holds(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(value="150")))
+    (taken,) = desk.take(request("a"))
+    assert taken.state is State.HELD
+    assert "no usable price of BTC" in taken.decision.voices[0].reason
+
+
+def test_a_price_that_jumps_holds_for_an_hour(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(value="1000")), prices={"BTC": "100"})
+    assert desk.states(request("a")) == ["approved"]
+    desk.prices = {"BTC": "79"}
+    assert desk.states(request("b")) == ["held"]
+    desk.clock.at += HOUR
+    assert desk.states(request("c")) == ["approved"]
+
+
+def test_one_run_brings_in_no_more_than_its_cap(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9")), prices={"BTC": "100"}, further={"run_cap": 250 * 10**6})
+    assert desk.states(request("a"), request("b"), request("c"), request("d", "0.5")) == [
+        *("approved", "approved", "held", "held"),
+    ]
+
+
+# -- evidence, destinations, wallets, balances -----------------------------------------------------------------------
+
+
+def test_a_new_destination_has_to_cool_down(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9"), rule("cool", cooling=24 * HOUR, on_exceed=Outcome.HOLD)))
+    assert desk.states(request("a"), request("other", destination="d2")) == ["held", "held"]
+    desk.clock.at += 24 * HOUR - 1
+    assert desk.states(request("b")) == ["held"]
+    desk.clock.at += 1
+    assert desk.states(request("c"), request("d", customer="c2")) == ["approved", "held"]
+
+
+def test_a_share_of_the_hot_balance(desk_with: DeskWith) -> None:
+    share = rule("share", max_percent=Quantity.parse("5"), on_exceed=Outcome.DENY)
+    desk = desk_with(policy(share), hot={"hot-btc": "20"})
+    assert desk.states(request("a"), request("b", "1.00000001")) == ["approved", "rejected"]
+    desk.hot = {}
+    (taken,) = desk.take(request("c"))
+    assert taken.state is State.HELD
+    assert "nobody answers" in taken.decision.voices[0].reason
+
+
+def test_a_customer_keeps_the_wallet_that_was_chosen(desk_with: DeskWith) -> None:
+    chains = {"bitcoin": ChainFacts(desk_with(policy()).chains["bitcoin"].coin, 0, ("one", "two", "three"))}
+    desk = desk_with(policy(rule(amount="9")), chains=chains)
+    asked = [request(f"{turn}-{who}", customer=f"c{who}") for turn in range(3) for who in range(20)]
+    chosen: dict[str, set[str | None]] = {}
+    for taken in desk.take(*asked):
+        chosen.setdefault(taken.request.customer, set()).add(taken.wallet)
+    assert {len(wallets) for wallets in chosen.values()} == {1}
+    assert set().union(*chosen.values()) == {"one", "two", "three"}
+
+
+def test_rules_about_wallets_hold_where_there_is_no_hot_wallet(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9"), rule("wallet", "9", hours=1, per=Per.WALLET)))
+    assert desk.states(request("a", "1", USDT_BSC, chain="bsc"), request("b")) == ["held", "approved"]
+
+
+def test_the_hard_cap_of_an_asset_stands_above_the_policy(desk_with: DeskWith) -> None:
+    chains = {"bitcoin": ChainFacts(request("x").asset, 0, (), {"BTC": Quantity.parse("5")})}
+    desk = desk_with(policy(rule(allow=True)), chains=chains)
+    assert desk.states(request("a", "5"), request("b", "5.1")) == ["approved", "rejected"]
