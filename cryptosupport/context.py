@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -251,7 +252,30 @@ class Context:
         """policy.toml."""
         from cryptosupport.settings.policy import load_policy
 
-        return load_policy(self.folder, self.desk.desk.timezone)
+        return self._with_addresses(load_policy(self.folder, self.desk.desk.timezone))
+
+    def draft(self, path: Path) -> Policy:
+        """A policy that is not in force."""
+        from cryptosupport.settings.policy import load_policy_file
+
+        return self._with_addresses(load_policy_file(path, self.desk.desk.timezone))
+
+    def earlier_policy(self, text: str) -> Policy:
+        """A policy as the ledger kept it."""
+        from cryptosupport.settings.policy import policy_of
+
+        return self._with_addresses(policy_of(text, "the ledger's policy"))
+
+    def _with_addresses(self, policy: Policy) -> Policy:
+        """The policy with the destinations of its rules in normal form, as requests have them.
+
+        Raises `BadSettings` for one that no chain of the settings can read: its rule would never match.
+        """
+        from cryptosupport.domain.policy.destinations import with_normal_destinations
+
+        if not any("destination" in rule.match for rule in policy.rules):
+            return policy
+        return with_normal_destinations(policy, [self._address_reader(chain) for chain in self._all_chains()])
 
     def ledger_engine(self) -> Engine:
         """The database of the ledger, as it is."""
@@ -271,6 +295,12 @@ class Context:
         engine = self.ledger_engine()
         ready(engine)
         return SqlLedger(engine, time_of(self.clock))
+
+    def run_lock(self, name: str) -> AbstractContextManager[None]:
+        """Be the only run of ``name`` meanwhile. Raises `Locked` when another one holds it."""
+        from cryptosupport.outside.locks import lock
+
+        return lock(self.data_folder / f"{name}.lock")
 
     def intake(self) -> Intake:
         """What requests are checked against; no node is needed for it."""

@@ -14,12 +14,14 @@ import pytest
 
 from cryptosupport.outside.nodes import Bitcoind, Node
 from tests.nodes.fixtures import anvil, anvil_with, bitcoind, bitcoind_with, mined
+from tests.nodes.postgres import ledger_engine, ledger_url, postgres, postgres_database
 
 ROOT = Path(__file__).parents[1]
 os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 __all__ = ["anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
+__all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from cryptosupport.desk.take_in import Line
 from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.requestlines import CsvForm, json_fields
 from cryptosupport.domain.requests import Intake, read_request
 from cryptosupport.domain.withdrawals import Request
@@ -14,8 +16,8 @@ from cryptosupport.domain.withdrawals import Request
 AT_ONCE = 1000
 """The most requests that are decided in one transaction."""
 
-_SHOWN = 200
-"""So much of a bad line is shown."""
+_MAYBE_A_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+"""What can be a private key, pasted where an address belongs."""
 
 Raw: TypeAlias = tuple[int, bytes | BadInput]
 """A line with its number, or why it is none."""
@@ -61,7 +63,7 @@ def _header(rows: Iterator[Raw]) -> Parse:
 def _line(
     number: int, raw: bytes | BadInput, parse: Parse, intake: Intake, source: str, maker: str | None
 ) -> Line:
-    text = raw[:_SHOWN].decode("utf-8", "replace") if isinstance(raw, bytes) else ""
+    text = shortened(_MAYBE_A_KEY.sub("…", raw[:4096].decode("utf-8", "replace"))) if isinstance(raw, bytes) else ""
     read: Request | BadInput
     try:
         read = raw if isinstance(raw, BadInput) else read_request(parse(raw), intake)

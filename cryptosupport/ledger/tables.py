@@ -49,6 +49,9 @@ class Money(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+REVISION = "schema_revision"
+"""The table in which the migrations keep where they are; it is not in `metadata`."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "%(table_name)s_%(column_0_N_name)s",
@@ -62,7 +65,7 @@ metadata = MetaData(
 book = Table(
     "book",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("last_at", BigInteger, nullable=False),  # time of the last deciding transaction
     Column("last_id", BigInteger, nullable=False),  # id of the last withdrawal
     Column("policy", Text, nullable=False),  # hash of the policy whose windows are kept
@@ -108,6 +111,7 @@ withdrawal = Table(
     Column("value", Money()),  # micro-USD, frozen when decided
     Column("booked_at", BigInteger),  # NULL: counts against no limit
     Column("unbooked", Text),  # ids of windows in which it does not count, by blanks
+    Column("turn", Integer, nullable=False),  # the last decision's
     Column("txid", Text),
     Column("vout", Integer),
     Column("nonce", BigInteger),
@@ -133,7 +137,6 @@ decision = Table(
     Column("policy", Text, nullable=False),
     Column("value", Money()),  # micro-USD at that time, and the prices that made it
     Column("prices", Text),  # JSON
-    sqlite_with_rowid=False,
 )
 
 # Running sums of the policy's windows. `advanced_to`: bookings at or before it are no longer in a sliding window.

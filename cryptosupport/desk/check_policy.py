@@ -1,0 +1,49 @@
+"""Check a policy against the settings that it will meet, before a request meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from cryptosupport.domain.money import Asset
+from cryptosupport.domain.policy.decision import Outcome
+from cryptosupport.domain.policy.lint import Remark, lint
+from cryptosupport.domain.policy.rules import Policy
+
+
+def check_policy(
+    policy: Policy,
+    where: str,
+    assets: Mapping[str, Mapping[str, Asset]],
+    wallets: Mapping[str, tuple[str, str]],
+    priced: Collection[str],
+) -> list[Remark]:
+    """All that is to be said about the policy that was found ``where``.
+
+    ``assets`` are those of each chain by symbol, ``wallets`` have their chain and role, ``priced`` are the symbols that
+    have a source of prices.
+    """
+    if not policy.rules:
+        return [Remark("warning", None, f"{where}: everything is denied")]
+    return [*lint(policy, assets, wallets, priced), *_nobody_to_ask(policy)]
+
+
+def _nobody_to_ask(policy: Policy) -> Iterator[Remark]:
+    """Rules that call for a person, as long as no operators are known."""
+    nobody = "and there are no operators yet: such requests stay where they are until they are cancelled"
+    for rule in policy.rules:
+        if rule.approvals:
+            people = "1 person" if rule.approvals == 1 else f"{rule.approvals} people"
+            yield Remark("warning", rule.name, f"asks {people} to approve, {nobody}")
+        elif rule.exceeded is Outcome.HOLD:
+            yield Remark("warning", rule.name, f"holds requests for a person to decide, {nobody}")
+
+
+def exit_code(remarks: Collection[Remark]) -> int:
+    """The exit code of `policy check`: warnings are allowed."""
+    return 8 if any(remark.level == "error" for remark in remarks) else 0
+
+
+def as_record(remark: Remark) -> dict[str, Any]:
+    """One remark; ``rule`` is None where it is about the whole policy."""
+    return {"level": remark.level, "rule": remark.rule, "message": remark.message}

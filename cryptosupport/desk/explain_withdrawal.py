@@ -1,0 +1,98 @@
+"""Explain a withdrawal: all that was decided about it and why, and what kept the other rules silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cryptosupport.desk.list_withdrawals import find
+from cryptosupport.domain.books import Ledger
+from cryptosupport.domain.money import NOTHING, Quantity, format_base_units
+from cryptosupport.domain.policy.decision import Decision
+from cryptosupport.domain.policy.judging import Case, Judge
+from cryptosupport.domain.policy.rules import Booking, Policy
+from cryptosupport.domain.policy.why import Spoken, explain
+from cryptosupport.domain.prices import MICRO
+from cryptosupport.domain.withdrawal_record import decision_record, moment, withdrawal_record
+from cryptosupport.domain.withdrawals import State, Withdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A withdrawal with all decisions on it, the first one first, and the rules that the last one heard nothing of.
+
+    ``uncounted`` names the rules of whose sums it is no part, though it is booked.
+    """
+
+    withdrawal: Withdrawal
+    decisions: tuple[Decision, ...]
+    silent: tuple[Spoken, ...]
+    uncounted: tuple[str, ...]
+
+
+def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[str, str], Policy]) -> Explained:
+    """Explain the withdrawal with this request id by the policy that decided it last.
+
+    ``read_policy`` reads the text of a policy, and is told where it was found. Raises `NoSuchRecord`.
+    """
+    withdrawal = find(ledger, request_id)
+    hash = withdrawal.decision.policy
+    text = ledger.policy(hash)
+    judge = Judge(Policy(()) if text is None else read_policy(text, f"the policy {hash} in the ledger"))
+    case = Case(_booking(withdrawal, judge.policy), withdrawal.decision.at)
+    spoken = explain(judge, case, lambda place: NOTHING)
+    return Explained(
+        withdrawal,
+        tuple(ledger.decisions(withdrawal.id)),
+        tuple(each for each in spoken if not each.matches),
+        tuple(sorted(judge.windows[window].matching.name for window in withdrawal.unbooked if window in judge.windows)),
+    )
+
+
+def _booking(withdrawal: Withdrawal, policy: Policy) -> Booking:
+    """What rules match it by."""
+    request = withdrawal.request
+    return Booking(
+        customer=request.customer,
+        tier=policy.tier(request.tier),
+        country=request.country,
+        asset=request.asset.symbol,
+        chain=request.chain,
+        wallet=withdrawal.wallet,
+        destination=request.destination,
+        source=withdrawal.source,
+        amount=request.amount,
+        value=withdrawal.value,
+    )
+
+
+def as_record(explained: Explained) -> dict[str, Any]:
+    """The record of the withdrawal with what explains it; `silent` rules are those that do not match."""
+    withdrawal = explained.withdrawal
+    turns = enumerate(explained.decisions, 1)
+    return withdrawal_record(withdrawal) | {
+        "country": withdrawal.request.country,
+        "source": withdrawal.source,
+        "maker": withdrawal.maker,
+        "note": withdrawal.request.note,
+        "booked": _booked(withdrawal, explained.uncounted),
+        "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],
+        "silent": [{"name": rule.rule, "reason": rule.reason} for rule in explained.silent],
+    }
+
+
+def _booked(withdrawal: Withdrawal, uncounted: tuple[str, ...]) -> dict[str, Any] | None:
+    """What counts in limits since when; None where nothing of it does."""
+    if withdrawal.booked_at is None:
+        return None
+    request = withdrawal.request
+    return {
+        "since": moment(withdrawal.booked_at),
+        "waits": withdrawal.state is State.WAITING,
+        "amount": str(request.amount),
+        "fee": str(Quantity(withdrawal.fee_units, request.amount.decimals)),
+        "value_usd": None if withdrawal.value is None else format_base_units(withdrawal.value, MICRO),
+        "fee_usd": format_base_units(withdrawal.fee_value, MICRO),
+        "not_in": list(uncounted),
+    }

@@ -1,0 +1,207 @@
+"""Whatever is asked, cancelled and waited for in whatever order: the ledger decides and counts as the desk in memory,
+and no window ever lets through more than its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, run_state_machine_as_test
+from hypothesis.stateful import rule as step
+from sqlalchemy import Engine, delete, insert
+
+from cryptosupport.desk.cancel import cancel
+from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.domain.books import Wanted
+from cryptosupport.domain.errors import ClockWentBack
+from cryptosupport.domain.money import NOTHING, Quantity
+from cryptosupport.domain.policy.decision import Decision, Outcome
+from cryptosupport.domain.policy.judging import Case, Judge
+from cryptosupport.domain.policy.periods import Calendar, Lifetime, Sliding, Unit
+from cryptosupport.domain.policy.replay import Replay
+from cryptosupport.domain.policy.rules import Booking, Per, Policy, Rule
+from cryptosupport.domain.policy.windows import Measure, Window, measures
+from cryptosupport.domain.withdrawals import DECIDED, UNSIGNED, Request, State, Withdrawal
+from cryptosupport.ledger import tables
+from tests.desk.deskkit import BTC, ETH, HOUR, START, Desk, Turned, ledger_in, policy, request, rule
+
+POLICIES = [
+    policy(rule("own", "5", hours=2, per=Per.CUSTOMER), rule("desk", "4", hours=1)),
+    policy(rule("own", hours=2, per=Per.CUSTOMER, max_count=3), rule("asset", "6", hours=3, per=Per.ASSET)),
+    policy(
+        rule("desk", "6", hours=2),
+        rule("day", "8", period=Calendar(Unit.DAY, "UTC"), per=Per.GLOBAL),
+        rule("life", "9", period=Lifetime(), per=Per.CUSTOMER),
+        rule("cool", cooling=HOUR),
+    ),
+    policy(
+        rule("held", "3", hours=1, per=Per.DESTINATION, on_exceed=Outcome.HOLD),
+        rule("desk", "5", hours=2, match={"asset": "BTC"}),
+        rule("wallet", "5", hours=1, per=Per.WALLET),
+        rule("eyes", above_amount=Quantity(4, 0), approvals=1, hours=2, per=Per.CUSTOMER),
+    ),
+]
+LET_THROUGH = {State.APPROVED, State.AWAITING_APPROVAL}
+
+
+class Books(RuleBasedStateMachine):
+    """A desk on the ledger beside one in memory."""
+
+    engine: Engine
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.engine.begin() as connection:
+            for table in reversed(tables.metadata.sorted_tables):
+                connection.execute(delete(table))
+            connection.execute(insert(tables.book).values(id=1, last_at=0, last_id=0, policy=""))
+        self.clock = Turned(START)
+        self.asked: dict[str, Request] = {}
+        self.states: dict[str, State] = {}
+        self.known: dict[tuple[str, str], int] = {}
+
+    @initialize(chosen=st.sampled_from(POLICIES))
+    def open(self, chosen: Policy) -> None:
+        self.desk = Desk(ledger_in(self.engine, self.clock), self.clock, chosen)
+        self.replay = Replay(Judge(chosen))
+
+    def case(self, asked: Request) -> Case:
+        wallet = "hot-btc" if asked.chain == "bitcoin" else "hot-eth"
+        booking = Booking(
+            *(asked.customer, None, None, asked.asset.symbol, asked.chain, wallet, asked.destination, "file"),
+            amount=asked.amount,
+            value=None,
+        )
+        return Case(booking, self.clock.at, known_since=self.known.get((asked.customer, asked.destination)))
+
+    def decided(self, request_id: str, decision: Decision) -> None:
+        self.states[request_id] = DECIDED[decision.outcome]
+
+    @step(
+        wanted=st.lists(
+            st.tuples(
+                st.sampled_from(["c1", "c2"]), st.sampled_from(["d1", "d2"]), st.sampled_from([BTC, ETH]),
+                st.integers(1, 6),
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )  # fmt: skip
+    def submit(self, wanted: list[tuple[str, str, object, int]]) -> None:
+        batch = []
+        for customer, destination, asset, amount in wanted:
+            chain = "bitcoin" if asset is BTC else "ethereum"
+            facts = {"customer": customer, "destination": destination, "chain": chain}
+            one = request(f"r{len(self.asked)}", str(amount), BTC if asset is BTC else ETH, **facts)
+            self.asked[one.request_id] = one
+            batch.append(one)
+        taken = self.desk.take(*batch)
+        for one in batch:
+            self.decided(one.request_id, self.replay.arrive(one.request_id, self.case(one)))
+        for one in batch:
+            self.known.setdefault((one.customer, one.destination), self.clock.at)
+        assert [each.state for each in taken] == [self.states[one.request_id] for one in batch]
+
+    @step(data=st.data())
+    def submit_again(self, data: st.DataObject) -> None:
+        if self.asked:
+            one = data.draw(st.sampled_from(sorted(self.asked)))
+            (taken,) = self.desk.take(self.asked[one])
+            assert taken.state is self.states[one]
+
+    @step(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        able = sorted(name for name, state in self.states.items() if state in UNSIGNED)
+        if able:
+            one = data.draw(st.sampled_from(able))
+            cancel(self.desk.ledger, self.desk.premises, one)
+            self.replay.cancel(one, self.clock.at)
+            self.states[one] = State.CANCELLED
+
+    @step(by=st.sampled_from([1, HOUR // 2, HOUR - 1, HOUR, 2 * HOUR, 25 * HOUR]))
+    def time_goes_on(self, by: int) -> None:
+        self.clock.at += by
+
+    @step()
+    def decide_again(self) -> None:
+        moved = [(each.request.request_id, each.state) for each in decide_again(self.desk.ledger, self.desk.premises)]
+        for name, decision in self.replay.advance(self.clock.at):
+            self.decided(name, decision)
+            assert (name, self.states[name]) in moved
+        assert {name for name, _ in moved} <= {name for name, state in moved if self.states[name] is state}
+
+    @step()
+    def the_clock_steps_back(self) -> None:
+        if self.asked:
+            before = self.clock.at
+            with self.desk.ledger.write(self.desk.premises.judge):
+                pass
+            self.clock.at -= 1001
+            with pytest.raises(ClockWentBack):
+                self.desk.take(request("never"))
+            self.clock.at = before
+
+    @invariant()
+    def the_ledger_has_what_was_decided(self) -> None:
+        if hasattr(self, "desk"):
+            self.rows = list(self.desk.ledger.withdrawals(Wanted()))
+            assert {each.request.request_id: each.state for each in self.rows} == self.states
+
+    @invariant()
+    def the_sums_are_the_same(self) -> None:
+        if self.asked:
+            with self.desk.ledger.write(self.desk.premises.judge):
+                pass  # what is out by now is taken out
+            self.replay.cancel("nobody", self.clock.at)
+            recorded = dict(self.desk.ledger.sums(self.desk.premises.judge.windows))
+            in_memory = {place: tally for place, tally in self.replay.tallies if tally.used != NOTHING}
+            assert recorded == in_memory
+
+    @invariant()
+    def no_window_lets_through_more_than_its_limit(self) -> None:
+        if self.asked:
+            for one in self.desk.policy.rules:
+                for measure in measures(one):
+                    for total in positions(one, Window.of(one, measure), self.rows):
+                        limit = Quantity(one.max_count, 0) if measure is Measure.COUNT else one.max_amount
+                        assert limit is None or total <= limit, (one.name, str(total))
+
+
+def positions(limiting: Rule, window: Window, rows: list[Withdrawal]) -> Iterator[Quantity]:
+    """What was let through in the window that ends at each booking, summed up from all rows anew."""
+    passed = [each for each in rows if each.state in LET_THROUGH and each.booked_at is not None]
+    for last in passed:
+        total = NOTHING
+        assert last.booked_at is not None
+        for each in passed:
+            assert each.booked_at is not None
+            same = window.place(booking(each), each.booked_at) == window.place(booking(last), last.booked_at)
+            if not same or each.booked_at > last.booked_at or window.place(booking(each), each.booked_at) is None:
+                continue
+            if isinstance(window.period, Sliding) and each.booked_at <= last.booked_at - window.period.milliseconds:
+                continue
+            total += window.counts(booking(each))
+        yield total
+
+
+def booking(each: Withdrawal) -> Booking:
+    """How the row counts."""
+    asked = each.request
+    return Booking(
+        *(asked.customer, None, None, asked.asset.symbol, asked.chain, each.wallet, asked.destination, each.source),
+        amount=asked.amount,
+        value=None,
+    )
+
+
+def test_the_ledger_decides_as_the_desk_in_memory(engine: Engine) -> None:
+    machine = type("Books", (Books,), {"engine": engine})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
