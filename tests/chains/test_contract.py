@@ -6,15 +6,20 @@ A family joins by adding a `Bench` to `BENCHES`.
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from cryptosupport.chains import bitcoin, evm
 from cryptosupport.context import SystemClock
-from cryptosupport.domain.errors import BadInput, NodesFailed
+from cryptosupport.domain.addresses import Address
+from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
+from cryptosupport.domain.money import Asset
 from cryptosupport.domain.ports import Chain
 from cryptosupport.domain.transactions import (
     Confirmed,
@@ -44,6 +49,8 @@ class Bench:
     block_of: Callable[[str], tuple[str, int]]
     paid: int
     address: str
+    wallet: tuple[str, str | None]  # that pays: its name, and its address where it has one
+    held: Callable[[], int]  # by it, as the node says itself
     nodes: list[Any]
 
     @property
@@ -95,6 +102,8 @@ def evm_bench(anvil: Anvil) -> Bench:
         block_of=block_of,
         paid=100,
         address="0x52908400098527886E0F7030069857D2E4169EE7",
+        wallet=("hot-eth", sender),
+        held=lambda: int(anvil.rpc("eth_getBalance", sender, "latest"), 16),
         nodes=[],
     )
 
@@ -127,6 +136,8 @@ def bitcoin_bench(bitcoind: Bitcoind) -> Bench:
         block_of=block_of,
         paid=600,
         address=address,
+        wallet=("miner", None),
+        held=lambda: int(bitcoind.rpc("getbalances", wallet="miner")["mine"]["trusted"] * 10**8),
         nodes=[],
     )
 
@@ -306,6 +317,60 @@ def test_an_own_address_is_read_and_foreign_text_is_not(bench: Bench) -> None:
 
 def _refuse() -> None:
     raise BadInput("not read at all, which is as good as refused")
+
+
+def reader_of(settings: ChainSettings) -> Callable[[str], Address | None]:
+    """What reads a chain's addresses without opening it."""
+    family = import_module(f"cryptosupport.chains.{settings.family}.addresses")
+    reader: Callable[[str], Address | None] = family.address_reader(settings)
+    return reader
+
+
+def outcome(read: Callable[[str], Address | None], text: str) -> object:
+    try:
+        return read(text)
+    except BadInput as error:
+        return error.message, error.facts
+
+
+def test_addresses_are_read_without_a_node_just_as_with_one(bench: Bench) -> None:
+    read, chain = reader_of(bench.settings), bench.chain
+    own, mainnet, badly_copied = bench.address, "bc1qvyq0cc6rahyvsazfdje0twl7ez82ndmuac2lhv", "0x5AAeb6" + "0" * 34
+    for text in (own, own.lower(), own[:-1], own[:-1] + "z", mainnet, badly_copied, "hello", ""):
+        assert outcome(read, text) == outcome(chain.parse_address, text)
+    assert isinstance(outcome(read, own), Address)
+    assert isinstance(outcome(read, own[:-1]), tuple)
+    assert read("hello") is None
+
+
+@pytest.mark.parametrize("family", BENCHES)
+def test_reading_addresses_loads_no_http_client(family: str) -> None:
+    look = f"import sys, cryptosupport.chains.{family}.addresses; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", look], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert f"cryptosupport.chains.{family}.codec" in loaded
+    assert not {each for each in loaded if each.startswith(("cryptosupport.transport", "httpcore2", "httpx2", "ssl"))}
+
+
+def test_a_wallet_holds_what_the_node_says_before_and_after_it_pays(bench: Bench) -> None:
+    chain, coin = bench.chain, bench.settings.coin
+    before = chain.balance(*bench.wallet, coin)
+    assert before == bench.held() > 0
+    bench.pay()
+    bench.mine(1)
+    assert chain.balance(*bench.wallet, coin) == bench.held() != before
+
+
+def test_a_balance_is_asked_of_the_next_node_when_one_is_down(bench: Bench) -> None:
+    down, coin = closed_endpoint(bench), bench.settings.coin
+    assert bench.at(down, *bench.settings.endpoints).balance(*bench.wallet, coin) == bench.held()
+    with pytest.raises(NodesFailed, match=r"127\.0\.0\.1"):
+        bench.at(down).balance(*bench.wallet, coin)
+
+
+def test_a_balance_of_an_asset_that_the_chain_does_not_have_is_refused(bench: Bench) -> None:
+    with pytest.raises(BadSettings, match=r"chains/dev\.toml: DOGE"):
+        bench.chain.balance(*bench.wallet, Asset("DOGE", 8))
 
 
 def test_lookups_run_in_several_threads_at_once(bench: Bench) -> None:

@@ -109,6 +109,13 @@ class Bitcoind:
         if self._network_seen is None or self.clock.monotonic() - self._network_seen > NETWORK_AGE:
             self.info()
 
+    def balance(self, wallet: str) -> int:
+        """The satoshis in the node's ``wallet``; a node that is behind does not count. Raises `NodeFailed`."""
+        self.info()
+        if self._behind is not None:
+            raise NodeFailed(self.node.name, "not_synced", self._behind)
+        return self.wallets.balance(wallet)
+
     def health(self) -> NodeHealth:
         """One sentence on this node. Raises `NodeFailed`."""
         from cryptosupport.chains.bitcoin.health import examine

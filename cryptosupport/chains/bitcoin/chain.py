@@ -10,7 +10,8 @@ from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
 from cryptosupport.chains.bitcoin.networks import Rules
 from cryptosupport.chains.bitcoin.reports import Absent, Finding
 from cryptosupport.domain.addresses import Address, AddressOnChain
-from cryptosupport.domain.errors import NodeFailed
+from cryptosupport.domain.errors import BadInput, BadSettings, NodeFailed
+from cryptosupport.domain.money import Asset
 from cryptosupport.domain.ports import Clock, NodeHealth
 from cryptosupport.domain.transactions import (
     Confirmed,
@@ -161,6 +162,29 @@ class BitcoinChain:
     def describe_address(self, address: Address) -> AddressOnChain:
         """Bitcoin has no contracts: there is nothing to ask."""
         return AddressOnChain(None, self.name)
+
+    def balance(self, wallet: str, address: str | None, asset: Asset) -> int:
+        """The satoshis in bitcoind's wallet ``wallet``, or on ``address`` by Esplora; see `Chain.balance`."""
+        coin = self._rules.coin
+        if asset != coin:
+            raise BadSettings(f"chains/{self.name}.toml: {asset.symbol} is not {coin.symbol}, the only money here")
+        own = None if address is None else self._own_address(wallet, address)
+
+        def ask(node: Node) -> int:
+            source = self._sources[node]
+            return source.balance(wallet) if isinstance(source, Bitcoind) else source.balance(own)
+
+        return self._nodes.first(ask)
+
+    def _own_address(self, wallet: str, text: str) -> str:
+        """The normal form of a wallet's address. Raises `BadSettings`."""
+        try:
+            address = self.parse_address(text)
+        except BadInput as error:
+            raise BadSettings(f"wallets.toml [{wallet}]: address: {error.message}") from error
+        if address is None:
+            raise BadSettings(f"wallets.toml [{wallet}]: its address is no Bitcoin address")
+        return address.text
 
     def health(self) -> list[NodeHealth]:
         """Ask every endpoint whether it is up, on the right network, and synced."""

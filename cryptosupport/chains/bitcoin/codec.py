@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import reduce
 from hashlib import sha256
+from operator import xor
 from typing import NoReturn
 
 from cryptosupport.domain.addresses import Address
@@ -39,6 +41,10 @@ _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_VALUES = {c: i for i, c in enumerate(_BECH32)}
 _BECH32_FORM = re.compile(r"(?:bc|tb|bcrt)1[0-9a-z]{0,200}", re.IGNORECASE | re.ASCII)
 _GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_FOLDED = tuple(
+    reduce(xor, (generator for bit, generator in enumerate(_GENERATORS) if top >> bit & 1), 0) for top in range(32)
+)
+"""What each value of the 5 bits that leave the residue puts back into it."""
 _PAY_TO_ANCHOR = b"\x4e\x73"  # Bitcoin Core 28: witness version 1 with this program can be spent by anyone
 
 # Spelt out by hand, so that no key can be known; coins sent there stay there.
@@ -263,11 +269,7 @@ def _polymod(values: list[int]) -> int:
     """The remainder of the BCH code of BIP 173 over ``values``."""
     residue = 1
     for value in values:
-        top = residue >> 25
-        residue = (residue & 0x1FFFFFF) << 5 ^ value
-        for bit, generator in enumerate(_GENERATORS):
-            if top >> bit & 1:
-                residue ^= generator
+        residue = (residue & 0x1FFFFFF) << 5 ^ value ^ _FOLDED[residue >> 25]
     return residue
 
 

@@ -13,7 +13,7 @@ import msgspec
 from cryptosupport.chains.bitcoin import esplora_wire as wire
 from cryptosupport.chains.bitcoin.networks import Rules
 from cryptosupport.chains.bitcoin.reports import Absent, Finding, Reporter, check_hash
-from cryptosupport.chains.bitcoin.wire import HASH
+from cryptosupport.chains.bitcoin.wire import HASH, MAX_SATOSHIS
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.money import Amount
 from cryptosupport.domain.ports import Clock, NodeHealth
@@ -193,6 +193,23 @@ class Esplora:
         """What it is worth that this server does not know a transaction. Raises `NodeFailed`."""
         behind = self.behind()
         return Absent(self.node.name) if behind is None else Absent(self.node.name, "not_synced", behind)
+
+    def balance(self, address: str | None) -> int:
+        """The satoshis on ``address`` in blocks. Raises `NodeFailed`, for a wallet without one address too."""
+        name = self.node.name
+        if address is None:
+            raise NodeFailed(name, "no_wallet", "knows no wallets, and this one has no single address: ask a bitcoind")
+        self.check_network()
+        behind = self.behind()
+        if behind is not None:
+            raise NodeFailed(name, "not_synced", behind)
+        told = self.get(f"/address/{address}", wire.AddressSums)
+        if told is None or told.address != address:
+            raise NodeFailed(name, "bad_answer", "answers with something else than the address asked for")
+        held = told.in_blocks.funded - told.in_blocks.spent
+        if not 0 <= held <= MAX_SATOSHIS:
+            raise NodeFailed(name, "bad_answer", f"says that an address holds {held} satoshis")
+        return held
 
     def health(self) -> NodeHealth:
         """One sentence on this server. Raises `NodeFailed`."""

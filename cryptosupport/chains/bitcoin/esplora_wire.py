@@ -78,6 +78,20 @@ class Spend(Struct, gc=False):
     status: Status | None = None
 
 
+class Sums(Struct, gc=False):
+    """What an address ever got and ever paid in blocks, which may come to more than all coins that there are."""
+
+    funded: Annotated[int, Meta(ge=0, le=2**62)] = field(name="funded_txo_sum")
+    spent: Annotated[int, Meta(ge=0, le=2**62)] = field(name="spent_txo_sum")
+
+
+class AddressSums(Struct, gc=False):
+    """GET /address/:address."""
+
+    address: str
+    in_blocks: Sums = field(name="chain_stats")
+
+
 class Mempool(Struct, gc=False):
     """GET /mempool."""
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from cryptosupport.chains.bitcoin import wire
+from cryptosupport.chains.bitcoin.mempool import amount
 from cryptosupport.chains.bitcoin.rawblocks import inputs_of
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.ports import Clock
@@ -28,6 +29,10 @@ _NOTHING = ("00" * 32, 0xFFFFFFFF)
 _REWARDS = frozenset({"generate", "immature", "orphan"})
 """Categories of a block reward in gettransaction."""
 
+_NO_WALLET = -18
+"""RPC_WALLET_NOT_FOUND in Bitcoin Core's rpc/protocol.h: it is not there, or not loaded."""
+
+_BALANCES = msgspec.json.Decoder(wire.Balances)
 _INFO = msgspec.json.Decoder(wire.WalletInfo)
 _NAMES = msgspec.json.Decoder(list[str])
 _TX = msgspec.json.Decoder(wire.WalletTx)
@@ -104,6 +109,24 @@ class Wallets:
             told = None if isinstance(answer, RpcFault) else decode(answer, _INFO, self._node.name)
             self._keys[wallet] = told is not None and told.private_keys_enabled
         return self._keys[wallet]
+
+    def balance(self, wallet: str) -> int:
+        """The satoshis that ``wallet`` can spend: in blocks, and its own change that waits. Raises `NodeFailed`."""
+        name = self._node.name
+        if not self._may_ask:
+            raise NodeFailed(name, "no_wallet", "is not marked own = true, so its wallets are not asked")
+        answers = self._node.batch([Call("getbalances"), Call("getwalletinfo")], _path(wallet))
+        money, info = (self._told(wallet, answer) for answer in answers)
+        if bytes(decode(info, _INFO, name).scanning) != b"false":
+            raise NodeFailed(name, "not_synced", f"is still searching the chain for coins of the wallet {wallet}")
+        return amount(decode(money, _BALANCES, name).mine.trusted, name)
+
+    def _told(self, wallet: str, answer: msgspec.Raw | RpcFault) -> msgspec.Raw:
+        if not isinstance(answer, RpcFault):
+            return answer
+        if answer.code == _NO_WALLET:
+            raise NodeFailed(self._node.name, "no_wallet", f"has no wallet {wallet}: import its descriptor")
+        raise NodeFailed(self._node.name, "bad_answer", f"says nothing of the wallet {wallet}: {answer.message}")
 
     def know(self, txids: Sequence[str]) -> dict[str, list[Known]]:
         """Which of ``txids`` which wallets know. Raises `NodeFailed`."""

@@ -301,9 +301,22 @@ class WalletTx(Struct, gc=False):
 
 
 class WalletInfo(Struct, gc=False):
-    """getwalletinfo."""
+    """getwalletinfo; ``scanning`` is false, or how far it has come."""
 
     private_keys_enabled: bool = False
+    scanning: Raw = Raw(b"false")
+
+
+class OwnMoney(Struct, gc=False):
+    """What is the wallet's own. ``trusted``: in a block, and change of the wallet's own waiting payments."""
+
+    trusted: Raw
+
+
+class Balances(Struct, gc=False):
+    """getbalances."""
+
+    mine: OwnMoney
 
 
 class Acceptance(Struct, gc=False):

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from cryptosupport.chains.evm import codec, reading
 from cryptosupport.chains.evm.absent import out_of_step
 from cryptosupport.chains.evm.asking import Asker, NodeState
+from cryptosupport.chains.evm.balances import balance, own_address
 from cryptosupport.chains.evm.look import DEV_CHAIN, Gone, Missing, Rules, Said
 from cryptosupport.chains.evm.money import Ledger
 from cryptosupport.chains.evm.wire import HEADER, QUANTITY
 from cryptosupport.domain.addresses import Address, AddressOnChain
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed
+from cryptosupport.domain.money import Asset
 from cryptosupport.domain.ports import Clock, NodeHealth
 from cryptosupport.domain.transactions import (
     Confirmed,
@@ -157,6 +159,14 @@ class EvmChain:
 
         return self._nodes.first(has_code)
 
+    def balance(self, wallet: str, address: str | None, asset: Asset) -> int:
+        """What ``address`` holds of ``asset`` in the latest block, in base units; see `Chain.balance`."""
+        rules, coin = self._rules, self._rules.ledger.coin
+        if asset.contract is None and asset != coin:
+            raise BadSettings(f"chains/{self.name}.toml: {asset.symbol} has no contract, and the coin is {coin.symbol}")
+        own = own_address(wallet, address)
+        return self._nodes.first(lambda node: balance(self._asker(node), rules, own, asset.contract))
+
     def health(self) -> list[NodeHealth]:
         """Ask every node whether it is up, on the right chain, in step, and able to say what is final."""
         verdicts = self._nodes.each(self._check)
@@ -191,11 +201,6 @@ class EvmChain:
     def _asker(self, node: Node) -> Asker:
         assert isinstance(node, JsonRpcNode)
         return Asker(node, self._states[node])
-
-
-def open_chain(settings: ChainSettings, nodes: Nodes, clock: Clock) -> EvmChain:
-    """The chain that ``settings`` describe. Raises `BadSettings`."""
-    return EvmChain(settings, nodes, clock)
 
 
 def _standing(report: TxReport) -> tuple[int, bool, bool]:
