@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from cryptosupport.domain.money import Asset
@@ -13,18 +14,19 @@ from cryptosupport.domain.policy.rules import Policy
 
 def check_policy(
     policy: Policy,
-    where: str,
+    path: Path,
     assets: Mapping[str, Mapping[str, Asset]],
     wallets: Mapping[str, tuple[str, str]],
     priced: Collection[str],
 ) -> list[Remark]:
-    """All that is to be said about the policy that was found ``where``.
+    """All that is to be said about the policy in the file ``path``, which may be missing.
 
     ``assets`` are those of each chain by symbol, ``wallets`` have their chain and role, ``priced`` are the symbols that
     have a source of prices.
     """
     if not policy.rules:
-        return [Remark("warning", None, f"{where}: everything is denied")]
+        fault = "has no rules" if path.exists() else "is not there"
+        return [Remark("warning", None, f"{path} {fault}: everything is denied")]
     return [*lint(policy, assets, wallets, priced), *_nobody_to_ask(policy)]
 
 

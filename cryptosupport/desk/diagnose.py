@@ -8,13 +8,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed, Unreachable
+from cryptosupport.desk.diagnose_withdrawals import Withdrawing, examine
+from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
+from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
 from cryptosupport.domain.money import Amount, Asset
 from cryptosupport.domain.ports import Chain, Clock, Memory, NodeHealth
 from cryptosupport.domain.transactions import Sighting
@@ -38,25 +39,6 @@ _OLDEST_PYTHON = (3, 11)
 _FAST = 60.0  # only chains with a block at least this often tell the time; Bitcoin's block times may be two hours off
 
 
-class Outcome(Enum):
-    """How a verdict counts: a warning does not stop work, a failure does."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one examination found. ``exit_code`` is 0 unless it failed: 8 for settings, 6 for what cannot be reached."""
-
-    name: str
-    outcome: Outcome
-    message: str
-    advice: str = ""
-    exit_code: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Installation:
     """What is examined.
@@ -64,7 +46,7 @@ class Installation:
     ``secret`` says what a reference such as "keyring:NAME" stands for and raises `BadSettings` when it is not set.
     ``keyrings`` are the keyring backends in use, as "module.Class"; ``keyring_fault`` says why they cannot be told;
     ``in_clear`` are those whose secrets others can read.
-    ``memory`` says in ``complaints`` what goes wrong with it.
+    ``memory`` says in ``complaints`` what goes wrong with it. ``withdrawing`` is what withdrawals rest on.
     """
 
     folder: Path
@@ -77,6 +59,7 @@ class Installation:
     complaints: Sequence[str]
     open_chain: Callable[[str], Chain]
     keyring_fault: str = ""
+    withdrawing: Withdrawing | None = None
 
 
 def diagnose(installation: Installation, only: str | None = None) -> Iterator[Verdict]:
@@ -99,6 +82,8 @@ def diagnose(installation: Installation, only: str | None = None) -> Iterator[Ve
         yield from _sources(settings[name])
         yield from _identity(settings[name], chain)
     yield from unopened
+    if only is None and installation.withdrawing is not None:
+        yield from examine(installation.withdrawing)
     for wallet in examined:
         yield from _wallet(wallet, wallets, chains, installation)
     health = _ask(list(chains.values()))
@@ -123,41 +108,29 @@ def as_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _ok(name: str, message: str) -> Verdict:
-    return Verdict(name, Outcome.OK, message)
-
-
-def _warn(name: str, message: str, advice: str) -> Verdict:
-    return Verdict(name, Outcome.WARN, message, advice)
-
-
-def _bad_settings(name: str, message: str, advice: str) -> Verdict:
-    return Verdict(name, Outcome.FAIL, message, advice, BadSettings.exit_code)
-
-
 # -- this machine ----------------------------------------------------------------------------------------------------
 
 
 def _python(version: tuple[int, int, int]) -> Verdict:
     said = "Python " + ".".join(map(str, version))
     if version[:2] < _OLDEST_PYTHON:
-        return _warn("python", said, "use Python {}.{} or later".format(*_OLDEST_PYTHON))
-    return _ok("python", said)
+        return warn("python", said, "use Python {}.{} or later".format(*_OLDEST_PYTHON))
+    return ok("python", said)
 
 
 def _folder(folder: Path, wallets: Mapping[str, WalletSettings]) -> Iterator[Verdict]:
     if folder == PRESETS:
         said = f"the presets in the package ({folder}): public nodes, no wallets"
-        yield _warn("settings", said, "run `cryptosupport init`, then put your own nodes into chains/*.toml")
+        yield warn("settings", said, "run `cryptosupport init`, then put your own nodes into chains/*.toml")
     elif open_to_others := [path for path in (folder, *sorted(folder.rglob("*.toml"))) if _others_write(path)]:
         said = f"others than the owner can write {', '.join(map(str, open_to_others))}"
-        yield _warn("settings", said, f"run `chmod -R go-w {folder}`: commands that move money refuse such settings")
+        yield warn("settings", said, f"run `chmod -R go-w {folder}`: commands that move money refuse such settings")
     else:
-        yield _ok("settings", f"{folder}, with {len(wallets)} wallet{'' if len(wallets) == 1 else 's'}")
+        yield ok("settings", f"{folder}, with {len(wallets)} wallet{'' if len(wallets) == 1 else 's'}")
     try:
         load_desk(folder)
     except BadSettings as error:
-        yield _bad_settings("desk.toml", error.message, "correct the file")
+        yield bad_settings("desk.toml", error.message, "correct the file")
 
 
 def _others_write(path: Path) -> bool:
@@ -173,10 +146,10 @@ def _memory(installation: Installation) -> Verdict:
     installation.memory.remember([Sighting("doctor", "doctor", now, now, "unknown")])
     kept = installation.memory.recall("doctor", ["doctor"])
     if kept and not installation.complaints:
-        return _ok("memory", "what look-ups see is kept")
+        return ok("memory", "what look-ups see is kept")
     said = next(iter(installation.complaints), "what was kept does not come back")
     advice = "make the folder writable, or name another with --data; until then replaced and dropped are not told"
-    return _warn("memory", said, advice)
+    return warn("memory", said, advice)
 
 
 def _secrets(installation: Installation, settings: Iterable[ChainSettings | WalletSettings]) -> Iterator[Verdict]:
@@ -188,9 +161,9 @@ def _secrets(installation: Installation, settings: Iterable[ChainSettings | Wall
             installation.secret(reference)
         except BadSettings as error:
             how = f"run `keyring set cryptosupport {name}`" if scheme == "keyring" else f"export {name}=..."
-            yield _bad_settings(f"secret {reference}", error.message, f"{how}, as the user who runs cryptosupport")
+            yield bad_settings(f"secret {reference}", error.message, f"{how}, as the user who runs cryptosupport")
         else:
-            yield _ok(f"secret {reference}", "is set")
+            yield ok(f"secret {reference}", "is set")
 
 
 def _references(value: object) -> Iterator[str]:
@@ -207,10 +180,10 @@ def _references(value: object) -> Iterator[str]:
 
 def _keyring(installation: Installation, needed: bool) -> Verdict:
     if installation.keyring_fault:
-        return _bad_settings("keyring", installation.keyring_fault, "name one that is installed, or none")
+        return bad_settings("keyring", installation.keyring_fault, "name one that is installed, or none")
     if not installation.keyrings:
         said = "this machine has no keyring" + ("" if needed else "; no setting needs one")
-        return _warn("keyring", said, "install a keyring backend, or use env:NAME in the settings")
+        return warn("keyring", said, "install a keyring backend, or use env:NAME in the settings")
     try:
         allowed = load_desk(installation.folder).keys.allow_backends
     except BadSettings:
@@ -218,8 +191,8 @@ def _keyring(installation: Installation, needed: bool) -> Verdict:
     weak = [name for name in installation.in_clear if name not in allowed]
     if weak:
         advice = "use another backend, or name it under [keys] allow_backends in desk.toml"
-        return _warn("keyring", f"{', '.join(weak)} keeps secrets in clear", advice)
-    return _ok("keyring", ", ".join(installation.keyrings))
+        return warn("keyring", f"{', '.join(weak)} keeps secrets in clear", advice)
+    return ok("keyring", ", ".join(installation.keyrings))
 
 
 # -- chains ----------------------------------------------------------------------------------------------------------
@@ -233,18 +206,18 @@ def _chain_settings(folder: Path, only: str | None) -> tuple[dict[str, ChainSett
     try:
         names = chain_names(folder)
     except BadSettings as error:
-        return {}, [_bad_settings("chains", error.message, "make the folder readable for this user")]
+        return {}, [bad_settings("chains", error.message, "make the folder readable for this user")]
     for name in names:
         try:
             settings = load_chain(folder, name)
         except BadSettings as error:
-            broken.append(_bad_settings(f"chain {name}", error.message, "correct the file, or delete it"))
+            broken.append(bad_settings(f"chain {name}", error.message, "correct the file, or delete it"))
             continue
         if settings.enabled:
             found[name] = settings
     if not found and not broken:
         said = f"no chain is enabled in {folder / 'chains'}"
-        broken.append(_bad_settings("chains", said, "run `cryptosupport init`, which writes the presets"))
+        broken.append(bad_settings("chains", said, "run `cryptosupport init`, which writes the presets"))
     return found, broken
 
 
@@ -257,7 +230,7 @@ def _open(
             _ = each.coin
             chains[name] = open_chain(name)
         except BadSettings as error:
-            unopened.append(_bad_settings(f"chain {name}", error.message, f"correct chains/{name}.toml"))
+            unopened.append(bad_settings(f"chain {name}", error.message, f"correct chains/{name}.toml"))
     return chains, unopened
 
 
@@ -265,28 +238,28 @@ def _sources(settings: ChainSettings) -> Iterator[Verdict]:
     """Is there more than one source of truth?"""
     name, operators = f"chain {settings.name}", settings.operators
     if not operators:
-        yield _bad_settings(name, "has no endpoints", f"add a node to chains/{settings.name}.toml, or enabled = false")
+        yield bad_settings(name, "has no endpoints", f"add a node to chains/{settings.name}.toml, or enabled = false")
     elif len(operators) < settings.quorum:
         said = (
             f"quorum = {settings.quorum}, and its endpoints have {len(operators)} operator(s): {', '.join(operators)}"
         )
-        yield _warn(name, said, "add an endpoint of another operator: money is not released before that many agree")
+        yield warn(name, said, "add an endpoint of another operator: money is not released before that many agree")
     elif len(operators) == 1:
         said = f"one operator runs all its endpoints: {operators[0]}"
-        yield _warn(name, said, "add an endpoint of another operator: nobody contradicts a single one")
+        yield warn(name, said, "add an endpoint of another operator: nobody contradicts a single one")
     else:
-        yield _ok(name, f"endpoints of {len(operators)} operators, {settings.quorum} have to agree")
+        yield ok(name, f"endpoints of {len(operators)} operators, {settings.quorum} have to agree")
 
 
 def _identity(settings: ChainSettings, chain: Chain) -> Iterator[Verdict]:
     """Is it certain which chain this is, and which contracts are its tokens?"""
     name, file = f"chain {settings.name}", f"chains/{settings.name}.toml"
     if settings.family == "evm" and settings.chain_id is None:
-        yield _warn(name, "has no chain_id", f"add chain_id = N to {file}: else a node of any EVM chain is believed")
+        yield warn(name, "has no chain_id", f"add chain_id = N to {file}: else a node of any EVM chain is believed")
     for symbol, asset in settings.assets.items():
         if asset.contract is not None:
             for fault in _address_faults(asset.contract, asset.contract, chain):
-                yield _bad_settings(name, f"assets.{symbol}: contract: {fault}", f"correct {file}")
+                yield bad_settings(name, f"assets.{symbol}: contract: {fault}", f"correct {file}")
 
 
 def _ask(chains: Sequence[Chain]) -> list[NodeHealth]:
@@ -310,10 +283,10 @@ def _health(chain: Chain) -> list[NodeHealth]:
 def _node(health: NodeHealth, others: bool) -> Verdict:
     name, message = f"node {health.chain} {health.node}", health.message.removeprefix(f"{health.node}: ")
     if health.ok:
-        return _ok(name, message)
+        return ok(name, message)
     outlook = "look-ups go on with its other nodes" if others else f"no other node of {health.chain} answers"
     advice = f"start it, or correct or replace it in chains/{health.chain}.toml; {outlook}"
-    return Verdict(name, Outcome.FAIL, message, advice, Unreachable.exit_code)
+    return unreachable(name, message, advice)
 
 
 def _clock(health: Iterable[NodeHealth], chains: Mapping[str, ChainSettings], now: int) -> Iterator[Verdict]:
@@ -329,12 +302,12 @@ def _clock(health: Iterable[NodeHealth], chains: Mapping[str, ChainSettings], no
     behind = newest - now
     if behind > SKEW:
         said = f"this machine's clock is {behind} s behind the newest block of {chain}"
-        yield _warn("clock", said, "set the clock: run an NTP client")
+        yield warn("clock", said, "set the clock: run an NTP client")
     elif -behind > SKEW + 2 * chains[chain].block_seconds:
         said = f"the newest block of any chain ({chain}) is {-behind} s old"
-        yield _warn("clock", said, "the nodes make no blocks, or this machine's clock is ahead: run an NTP client")
+        yield warn("clock", said, "the nodes make no blocks, or this machine's clock is ahead: run an NTP client")
     else:
-        yield _ok("clock", f"agrees with the newest block of {chain}")
+        yield ok("clock", f"agrees with the newest block of {chain}")
 
 
 # -- wallets ---------------------------------------------------------------------------------------------------------
@@ -344,7 +317,7 @@ def _wallets(folder: Path) -> tuple[dict[str, WalletSettings], Verdict | None]:
     try:
         return load_wallets(folder), None
     except BadSettings as error:
-        return {}, _bad_settings("wallets.toml", error.message, "correct the file")
+        return {}, bad_settings("wallets.toml", error.message, "correct the file")
 
 
 def _wallet(
@@ -357,14 +330,14 @@ def _wallet(
     title, advice = f"wallet {wallet.name}", f"correct [{wallet.name}] in wallets.toml"
     faults = list(_wallet_faults(wallet, wallets, chains, installation))
     if faults:
-        yield from (_bad_settings(title, fault, advice) for fault in faults)
+        yield from (bad_settings(title, fault, advice) for fault in faults)
     elif wallet.chain not in chains:
         said = f"could not be compared with {wallet.chain}, which is not enabled or not in order"
-        yield _warn(title, said, f"see chains/{wallet.chain}.toml")
+        yield warn(title, said, f"see chains/{wallet.chain}.toml")
     elif wallet.role == "hot" and wallet.signer is None:
-        yield _warn(title, "is hot and has no signer", 'say where its key is: signer = "keyring:NAME"')
+        yield warn(title, "is hot and has no signer", 'say where its key is: signer = "keyring:NAME"')
     else:
-        yield _ok(title, f"{wallet.role} on {wallet.chain}")
+        yield ok(title, f"{wallet.role} on {wallet.chain}")
 
 
 def _wallet_faults(

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from cryptosupport.desk import take_in
 from cryptosupport.desk.cases import Premises
-from cryptosupport.desk.take_in import Intake as TakeIn
-from cryptosupport.desk.take_in import Line
+from cryptosupport.desk.rehearse import rehearsal
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Case, Judge, Used
@@ -21,6 +21,8 @@ SCHEMA = "cryptosupport.what_if/1"
 
 _NAME = "what if"
 """The request id: with its blank no recorded one can be the same."""
+
+_CHECKED = ("identity", "two_factor", "email_confirmed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,19 @@ def explain_policy(
     ``now`` (seconds since 1970). Raises `BadInput` for what intake would not take; a signature is not asked for.
     """
     read = read_request({"request_id": "what-if", **fields}, replace(intake, signature_required=False))
-    request = replace(read, request_id=_NAME, **_evidence(shown, now))
+    flags = {name: name in shown for name in _CHECKED}
+    request = replace(
+        read,
+        request_id=_NAME,
+        verification=Verification(**flags, at=now) if any(flags.values()) else None,
+        beneficiary=Beneficiary(name=_NAME, self_hosted=True) if "beneficiary" in shown else None,
+    )
     judge = _Listening(premises.judge.policy)
-    desk = TakeIn(ledger, replace(premises, judge=judge), rehearse=True)
-    ((taken,),) = (list(desk.take_in([[Line(1, "", request, source)]])),)
+    with rehearsal(ledger, judge) as undone:
+        desk = take_in.Intake(undone, replace(premises, judge=judge))
+        (taken,) = desk.take_in([[take_in.Line(1, "", request, source)]])
     assert isinstance(taken.result, Withdrawal)  # it was read before, and its id is new
     return WhatIf(taken.result, judge.spoken)
-
-
-def _evidence(shown: Collection[str], now: int) -> dict[str, object]:
-    """The parts of a request that show it."""
-    evidence: dict[str, object] = {}
-    if set(shown) & {"identity", "two_factor", "email_confirmed"}:
-        flags = {name: name in shown for name in ("identity", "two_factor", "email_confirmed")}
-        evidence["verification"] = Verification(**flags, at=now)
-    if "beneficiary" in shown:
-        evidence["beneficiary"] = Beneficiary(name=_NAME, self_hosted=True)
-    return evidence
 
 
 def as_record(what_if: WhatIf) -> dict[str, Any]:

@@ -31,15 +31,14 @@ class Explained:
     uncounted: tuple[str, ...]
 
 
-def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[str, str], Policy]) -> Explained:
+def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[str], Policy]) -> Explained:
     """Explain the withdrawal with this request id by the policy that decided it last.
 
-    ``read_policy`` reads the text of a policy, and is told where it was found. Raises `NoSuchRecord`.
+    ``read_policy`` reads the text that the ledger kept of it. Raises `NoSuchRecord`.
     """
     withdrawal = find(ledger, request_id)
-    hash = withdrawal.decision.policy
-    text = ledger.policy(hash)
-    judge = Judge(Policy(()) if text is None else read_policy(text, f"the policy {hash} in the ledger"))
+    text = ledger.policy(withdrawal.decision.policy)
+    judge = Judge(Policy(()) if text is None else read_policy(text))
     case = Case(_booking(withdrawal, judge.policy), withdrawal.decision.at)
     spoken = explain(judge, case, lambda place: NOTHING)
     return Explained(

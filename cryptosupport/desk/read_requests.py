@@ -16,8 +16,8 @@ from cryptosupport.domain.withdrawals import Request
 AT_ONCE = 1000
 """The most requests that are decided in one transaction."""
 
-_MAYBE_A_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
-"""What can be a private key, pasted where an address belongs."""
+_MAYBE_A_SECRET = re.compile(r"(?:0x)?[0-9a-fA-F]{64}|\b[A-Za-z]{1,8}(?:\s+[A-Za-z]{1,8}){11,}\b")
+"""What can be a private key or a recovery phrase, pasted where something else belongs."""
 
 Raw: TypeAlias = tuple[int, bytes | BadInput]
 """A line with its number, or why it is none."""
@@ -54,16 +54,16 @@ def _header(rows: Iterator[Raw]) -> Parse:
     number, raw = next(rows, (1, BadInput("the input is empty: its first line names the columns")))
     if isinstance(raw, BadInput):
         raise BadInput(f"line {number}: {raw.message}", line=number)
+    if raw.startswith(b"{"):
+        raise BadInput(f"line {number} is JSON, and the input was said to be CSV: say jsonl", line=number)
     try:
         return CsvForm(raw).fields
     except BadInput as error:
         raise BadInput(f"line {number}: {error.message}", line=number) from error
 
 
-def _line(
-    number: int, raw: bytes | BadInput, parse: Parse, intake: Intake, source: str, maker: str | None
-) -> Line:
-    text = shortened(_MAYBE_A_KEY.sub("…", raw[:4096].decode("utf-8", "replace"))) if isinstance(raw, bytes) else ""
+def _line(number: int, raw: bytes | BadInput, parse: Parse, intake: Intake, source: str, maker: str | None) -> Line:
+    text = shortened(_MAYBE_A_SECRET.sub("…", raw[:4096].decode("utf-8", "replace"))) if isinstance(raw, bytes) else ""
     read: Request | BadInput
     try:
         read = raw if isinstance(raw, BadInput) else read_request(parse(raw), intake)

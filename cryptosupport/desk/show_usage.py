@@ -194,7 +194,7 @@ def as_record(headroom: Headroom) -> dict[str, Any]:
         "period": describe(window.period),
         "used": str(headroom.tally.booked),
         "waiting": str(headroom.tally.waiting),
-        "limit": f"{limit.percent}% of the hot balance" if limit.limit is None else str(limit.limit),
+        "limit": f"{limit.percent}%" if limit.limit is None else str(limit.limit),
         "left": None if left is None else str(left),
         "unit": _unit(window, place),
         "beyond": limit.beyond.value,

@@ -12,7 +12,8 @@ import pytest
 
 from cryptosupport.chains.bitcoin import codec as bitcoin
 from cryptosupport.chains.evm import codec as evm
-from cryptosupport.desk.diagnose import Installation, Outcome, Verdict, as_record, diagnose, exit_code
+from cryptosupport.desk.diagnose import Installation, as_record, diagnose, exit_code
+from cryptosupport.desk.verdicts import Outcome, Verdict
 from cryptosupport.domain.addresses import Address
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed
 from cryptosupport.domain.ports import Chain, NodeHealth

@@ -1,0 +1,94 @@
+"""The part of `doctor` that looks at withdrawals: policy, intake, prices, ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
+from cryptosupport.domain.errors import BadSettings, Unreachable
+from cryptosupport.domain.policy.lint import Remark
+from cryptosupport.domain.policy.rules import Policy
+from cryptosupport.domain.prices import NoPrice, Pricing
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawing:
+    """What is examined; each is read when its turn comes and may raise `BadSettings`.
+
+    ``policy`` is None without policy.toml. ``intake`` reads the keys that sign requests. ``prices`` are those of all
+    assets, with what is wrong with their files; ``ledger`` the record of `ledger status`.
+    """
+
+    policy: Callable[[], Policy | None]
+    remarks: Callable[[Policy], Sequence[Remark]]
+    intake: Callable[[], object]
+    prices: Callable[[], tuple[Sequence[Pricing], Sequence[str]]]
+    min_sources: Callable[[], int]
+    ledger: Callable[[], Mapping[str, Any]]
+
+
+def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
+    """A verdict on each part, whatever the others say. Without a policy nothing else is asked: nothing is paid here."""
+    try:
+        policy = withdrawing.policy()
+    except BadSettings as error:
+        yield bad_settings("policy.toml", error.message, "correct the file; `cryptosupport policy check` says more")
+        return
+    if policy is None:
+        yield ok("policy.toml", "there is none: every withdrawal is denied")
+        return
+    yield from _policy(policy, withdrawing.remarks)
+    try:
+        withdrawing.intake()
+    except BadSettings as error:
+        yield bad_settings("intake", error.message, "correct [intake] in desk.toml")
+    if any(rule.max_value is not None or rule.above_value is not None for rule in policy.rules):
+        yield from _prices(withdrawing)
+    yield _ledger(withdrawing)
+
+
+def _policy(policy: Policy, remarks: Callable[[Policy], Sequence[Remark]]) -> Iterator[Verdict]:
+    said = f"{len(policy.rules)} rules, hash {policy.hash[:16]}"
+    found = remarks(policy)
+    for remark in found:
+        about = f"rule {remark.rule}: " if remark.rule else ""
+        if remark.level == "error":
+            yield bad_settings("policy.toml", f"{about}{remark.message}", "correct the rule")
+        else:
+            yield warn("policy.toml", f"{about}{remark.message}", "see `cryptosupport policy check`")
+    if not found:
+        yield ok("policy.toml", said)
+
+
+def _prices(withdrawing: Withdrawing) -> Iterator[Verdict]:
+    """Rules with values hold whatever has no usable price."""
+    prices, complaints = withdrawing.prices()
+    for complaint in complaints:
+        yield warn("prices", complaint, "correct or renew the price file")
+    for one in prices:
+        if isinstance(one, NoPrice):
+            advice = "renew the price files: limits in USD hold what has no price"
+            yield warn("prices", f"{one.symbol}: {one.reason}", advice)
+    if withdrawing.min_sources() < 2:
+        said = "one source of prices is enough for limits in USD"
+        yield warn("prices", said, "name two files of different feeds, and set min_sources = 2 in [prices]")
+    elif not complaints and not any(isinstance(one, NoPrice) for one in prices):
+        yield ok("prices", f"{len(prices)} symbols have a price that counts")
+
+
+def _ledger(withdrawing: Withdrawing) -> Verdict:
+    try:
+        status = withdrawing.ledger()
+    except Unreachable as error:
+        return unreachable("ledger", error.message, "start the database, or correct [ledger] url in desk.toml")
+    except BadSettings as error:
+        return bad_settings("ledger", error.message, "correct [ledger] url in desk.toml")
+    if status["revision"] is None:
+        return ok("ledger", f"{status['url']}: not made yet; the first withdrawal makes it")
+    if status["revision"] != status["head"]:
+        said = f"{status['url']} is at revision {status['revision']}, this program needs {status['head']}"
+        return bad_settings("ledger", said, "run `cryptosupport ledger upgrade`")
+    recorded, last = sum(status["withdrawals"].values()), status["last_decision_at"] or "none"
+    return ok("ledger", f"{status['url']}, {recorded} withdrawals, last decision {last}")

@@ -1,0 +1,155 @@
+"""`withdraw submit` as it runs, in batches of a chosen size; and killed at every statement and commit it makes.
+
+`python -m tests.commands.submitting SIZE ARGUMENTS...` runs the program with batches of SIZE lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+
+from cryptosupport.commands import run
+from cryptosupport.context import Context
+from cryptosupport.desk import read_requests
+from cryptosupport.domain.books import Wanted
+
+
+LOADED = (
+    *("alembic.command", "alembic.runtime.environment", "cryptography.hazmat.primitives.serialization", "psycopg"),
+    *("sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg", "keyring", "zoneinfo"),
+    *("cryptosupport.ledger.ledger", "cryptosupport.ledger.schema"),
+    *("cryptosupport.desk.take_in", "cryptosupport.desk.decide_again", "cryptosupport.outside.signatures"),
+    *("cryptosupport.commands.withdraw", "cryptosupport.settings.policy", "cryptosupport.chains.evm.addresses"),
+    *("cryptosupport.outside.balances", "cryptosupport.outside.prices", "cryptosupport.desk.hot_balances", "sha3"),
+)
+
+
+class Points:
+    """Counts the points at which a run can be killed, and kills it at one of them."""
+
+    def __init__(self, fatal: int) -> None:
+        self.passed = 0
+        self._fatal = fatal
+
+    def reach(self) -> None:
+        """One more point."""
+        self.passed += 1
+        if self.passed == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self) -> None:
+        """Every statement is a point, and every commit is one before and one after it."""
+
+        def statement(*_: object) -> None:
+            self.reach()
+
+        event.listen(Engine, "before_cursor_execute", statement)
+        commit = DefaultDialect.do_commit
+
+        def committing(dialect: DefaultDialect, connection: Any) -> None:
+            self.reach()
+            commit(dialect, connection)
+            self.reach()
+
+        DefaultDialect.do_commit = committing  # type: ignore[method-assign]
+
+
+def in_a_child(work: Callable[[], object]) -> tuple[int, Any]:
+    """Do ``work`` in a process of its own: (the signal that ended it, or 0; what it returned)."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        with os.fdopen(writer, "w") as pipe:
+            json.dump(work(), pipe)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), json.loads(said) if said else None
+
+
+def submit(arguments: list[str], fatal: int) -> Callable[[], list[int]]:
+    """A run that is killed at point ``fatal`` (0: never): its exit code, and how many points it passed."""
+
+    def work() -> list[int]:
+        points = Points(fatal)
+        points.watch()
+        return [run(arguments), points.passed]
+
+    return work
+
+
+def recorded(configs: str, data: str) -> Callable[[], list[Any]]:
+    """All that a ledger holds, but for times."""
+
+    def work() -> list[Any]:
+        context = Context()
+        context.options.configs, context.options.data = configs, data
+        ledger = context.ledger()
+        rows = [
+            [each.id, each.request.request_id, each.state, each.turn, [voice.reason for voice in each.decision.voices]]
+            for each in ledger.withdrawals(Wanted())
+        ]
+        sums = sorted([*place, str(tally.used)] for place, tally in ledger.sums(context.premises().judge.windows))
+        return [rows, sums]
+
+    return work
+
+
+def emptied(url: str) -> Callable[[], None]:
+    """Take everything out of a database of PostgreSQL, its tables too."""
+
+    def work() -> None:
+        import psycopg
+
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("drop schema public cascade")
+            connection.execute("create schema public")
+
+    return work
+
+
+def kill_everywhere(configs: str, data: str, source: str, url: str) -> dict[str, Any]:
+    """Kill a submit at each point in turn and run it again: how many points, and which ended in another state."""
+    read_requests.AT_ONCE = 3
+    for name in LOADED:  # once, here, and not in every child
+        import_module(name)
+
+    def fresh(number: int) -> tuple[str, list[str]]:
+        folder = str(Path(data) / str(number))
+        if url.startswith("postgresql"):
+            in_a_child(emptied(url))
+        return folder, ["--configs", configs, "--data", folder, "withdraw", "submit", "--input", source, "-o", "jsonl"]
+
+    folder, arguments = fresh(0)
+    _, (expected, points) = in_a_child(submit(arguments, 0))
+    _, whole = in_a_child(recorded(configs, folder))
+    wrong = []
+    for fatal in range(1, points + 1):
+        folder, arguments = fresh(fatal)
+        killed, _ = in_a_child(submit(arguments, fatal))
+        _, again = in_a_child(submit(arguments, 0))
+        _, found = in_a_child(recorded(configs, folder))
+        if (killed, again and again[0], found) != (-signal.SIGKILL, expected, whole):
+            wrong.append([fatal, killed, again, found])
+    return {"points": points, "exit_code": expected, "rows": len(whole[0]), "wrong": wrong}
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "kill":
+        print(json.dumps(kill_everywhere(*sys.argv[2:])))
+    else:
+        read_requests.AT_ONCE = int(sys.argv[1])
+        sys.exit(run(sys.argv[2:]))

@@ -1,0 +1,80 @@
+"""What `doctor` says of policy, intake, prices and ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import pytest
+
+from cryptosupport.desk.diagnose_withdrawals import Withdrawing, examine
+from cryptosupport.domain.errors import BadSettings, Unreachable
+from cryptosupport.domain.money import Quantity
+from cryptosupport.domain.policy.lint import Remark
+from cryptosupport.domain.prices import NoPrice, Price
+from tests.desk.deskkit import policy, rule
+
+STATUS = {"url": "sqlite:///l.db", "revision": "0001", "head": "0001", "withdrawals": {"held": 2, "approved": 3}}
+GOOD = Withdrawing(
+    policy=lambda: policy(rule(value="9")),
+    remarks=lambda policy: [],
+    intake=lambda: None,
+    prices=lambda: ([Price("BTC", Quantity(5, 0), 1, ())], []),
+    min_sources=lambda: 2,
+    ledger=lambda: STATUS | {"last_decision_at": "2026-11-22T00:00:00Z"},
+)
+
+
+def told(**changed: Any) -> list[tuple[str, str, int]]:
+    """The verdicts: name, outcome, exit code."""
+    return [(each.name, each.outcome.value, each.exit_code) for each in examine(replace(GOOD, **changed))]
+
+
+def refusing(error: Exception) -> Callable[[], NoReturn]:
+    def refuse() -> NoReturn:
+        raise error
+
+    return refuse
+
+
+def test_all_is_well() -> None:
+    assert told() == [("policy.toml", "ok", 0), ("prices", "ok", 0), ("ledger", "ok", 0)]
+
+
+def test_without_a_policy_nothing_else_is_asked() -> None:
+    assert told(policy=lambda: None, ledger=refusing(AssertionError())) == [("policy.toml", "ok", 0)]
+
+
+def test_a_broken_policy_and_an_error_of_a_rule_stop_work() -> None:
+    assert told(policy=refusing(BadSettings("rule 1"))) == [("policy.toml", "fail", 8)]
+    assert told(remarks=lambda _: [Remark("error", "a", "never matches")])[0] == ("policy.toml", "fail", 8)
+    assert told(remarks=lambda _: [Remark("warning", "a", "?")])[0] == ("policy.toml", "warn", 0)
+
+
+def test_one_source_of_prices_is_a_warning() -> None:
+    assert told(min_sources=lambda: 1)[1] == ("prices", "warn", 0)
+
+
+def test_what_has_no_price_is_a_warning_where_rules_count_in_usd() -> None:
+    missing = {"prices": lambda: ([NoPrice("BTC", "none")], ["prices.toml is too old"])}
+    assert told(**missing)[1:3] == [("prices", "warn", 0), ("prices", "warn", 0)]
+    by_amount = told(policy=lambda: policy(rule(amount="9")), prices=refusing(AssertionError()))
+    assert [name for name, _, _ in by_amount] == ["policy.toml", "ledger"]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "expected"),
+    [
+        (refusing(Unreachable("down")), ("ledger", "fail", 6)),
+        (refusing(BadSettings("no such database")), ("ledger", "fail", 8)),
+        (lambda: STATUS | {"revision": "0000"}, ("ledger", "fail", 8)),
+        (lambda: STATUS | {"revision": None}, ("ledger", "ok", 0)),
+    ],
+)
+def test_a_ledger_that_cannot_be_used_is_told(ledger: Callable[[], object], expected: tuple[str, str, int]) -> None:
+    assert told(ledger=ledger)[-1] == expected
+
+
+def test_keys_that_cannot_be_read_stop_intake() -> None:
+    assert ("intake", "fail", 8) in told(intake=refusing(BadSettings("keys.backend")))
