@@ -28,7 +28,7 @@ def cancel(ledger: Ledger, premises: Premises, request_id: str, rehearse: bool =
         after = replace(before, state=State.CANCELLED, booked_at=None, unbooked=(), updated_at=books.now)
         if rehearse:
             return after
-        booking = booking_of(before, premises)
+        booking = booking_of(before)
         if before.booked_at is not None:
             books.load([booking])
             waits = before.state is State.WAITING

@@ -17,12 +17,12 @@ AT_ONCE = 500
 """How many are decided in one transaction."""
 
 
-def booking_of(withdrawal: Withdrawal, premises: Premises) -> Booking:
+def booking_of(withdrawal: Withdrawal) -> Booking:
     """How windows count it as it is recorded."""
     request = withdrawal.request
     return Booking(
         customer=request.customer,
-        tier=premises.judge.policy.tier(request.tier),
+        tier=withdrawal.effective_tier,
         country=request.country,
         asset=request.asset.symbol,
         chain=request.chain,
@@ -47,7 +47,7 @@ def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:
         while waiting := books.waiting(last, AT_ONCE):
             last = waiting[-1].id
             incoming = [Incoming(each.request, each.source, each) for each in waiting]
-            recorded = [booking_of(each, premises) for each in waiting]
+            recorded = [booking_of(each) for each in waiting]
             cases = Cases(incoming, premises, books, pricer)
             books.load(recorded)
             for before, each, booking in zip(waiting, incoming, recorded, strict=True):
@@ -69,6 +69,7 @@ def _as_decided(before: Withdrawal, turn: Turn, case: Case) -> Withdrawal:
         before,
         state=DECIDED[turn.decision.outcome],
         decision=turn.decision,
+        effective_tier=booking.tier,
         wallet=booking.wallet,
         fee_units=in_base_units(booking.fee, before.request),
         fee_value=booking.fee_value,

@@ -64,7 +64,7 @@ def history_of(ledger: Ledger, premises: Premises) -> Iterator[Past]:
         decision = withdrawal.decision
         yield Past(
             withdrawal.request.request_id,
-            booking_of(withdrawal, premises),
+            replace(booking_of(withdrawal), tier=premises.judge.policy.tier(withdrawal.request.tier)),
             withdrawal.created_at,
             decision.outcome,
             decision.approvals,

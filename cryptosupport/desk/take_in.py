@@ -168,6 +168,7 @@ def recorded_as(
         decision=decision,
         source=booking.source,
         maker=maker,
+        effective_tier=booking.tier,
         wallet=booking.wallet,
         fee_units=in_base_units(booking.fee, request),
         fee_value=booking.fee_value,

@@ -133,7 +133,8 @@ class Request:
 class Withdrawal:
     """A request as the ledger has it. Times are milliseconds since 1970, values micro-USD.
 
-    ``id`` counts in order of arrival. ``fee_units`` is the most that paying it may cost in base units of its own asset
+    ``id`` counts in order of arrival. ``effective_tier`` is what rules saw: the policy's lowest for a request without one.
+    ``fee_units`` is the most that paying it may cost in base units of its own asset
     (0 where the fee is in another coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it
     counts against any limit, and ``unbooked`` names the windows in which it does not count (`Decision.unbooked`).
     ``source`` is how it came, ``maker`` who brought it: the key that signed it, else the operator. ``turn`` counts the
@@ -146,6 +147,7 @@ class Withdrawal:
     decision: Decision
     source: str
     maker: str | None
+    effective_tier: str | None
     wallet: str | None
     fee_units: int
     fee_value: int

@@ -56,7 +56,8 @@ def open_engine(
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction to write in; on SQLite nobody else writes meanwhile. An error undoes it.
 
-    Raises `Unreachable` and `BadSettings`, as `translated` does.
+    Raises `Unreachable` and `BadSettings`, as `translated` does. When a server goes away while it commits, the
+    transaction may have happened: whoever writes must be able to do the same again.
     """
     with translated(engine), engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
@@ -188,7 +189,7 @@ _NO_PLACE = {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAM
 def _patiently(connection: Any, statement: str, lock_seconds: int) -> sqlite3.Cursor:
     """Execute what needs the file alone, again and again until nobody else has it.
 
-    SQLite's own waiting is kept short: Ctrl-C is not heard meanwhile, and to change the journal it does not wait at all.
+    SQLite's own waiting is kept short: Ctrl-C is not heard meanwhile. To change the journal it does not wait at all.
     """
     until = time.monotonic() + lock_seconds
     connection.execute("pragma busy_timeout = 500")
@@ -294,7 +295,7 @@ _LOOK_AT = "See [ledger] url in desk.toml, and what this user may do there"
 # server counts as away, with its words.
 _REJECTED = re.compile(
     r"authentication failed|does not exist|no password supplied|no pg_hba\.conf|permission denied"
-    r"|invalid port number|invalid \w+ value|unrecognized configuration parameter"
+    r"|invalid connection option|invalid port number|invalid \w+ value|unrecognized configuration parameter"
 )
 
 
@@ -305,10 +306,11 @@ def _postgres_fault(error: BaseException | None, engine: Engine) -> SupportError
     if state == _LOCKED:
         return _locked(engine)
     dbapi = engine.dialect.loaded_dbapi
-    if state is None and isinstance(error, dbapi.OperationalError):
-        state = _WRONG[0] if _REJECTED.search(said) else _AWAY[0]
-    elif state is None and isinstance(error, dbapi.ProgrammingError):  # an option of the url that is none
-        state = _WRONG[0]
+    if state is None and isinstance(error, (dbapi.OperationalError, dbapi.ProgrammingError)):
+        if _REJECTED.search(said):
+            state = _WRONG[0]
+        elif isinstance(error, dbapi.OperationalError):
+            state = _AWAY[0]
     if state is not None and state.startswith(_WRONG):
         return BadSettings(f"the ledger {place(engine)} turns us away: {said}. {_LOOK_AT}")
     if state is not None and state.startswith(_AWAY):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from sqlalchemy import Connection, Engine, ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, update
 
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import ClockWentBack

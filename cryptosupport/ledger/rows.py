@@ -61,6 +61,7 @@ def changing_values_of(withdrawal: Withdrawal) -> Values:
     """The columns of table `withdrawal` that a decision or a cancel changes."""
     return {
         "state": withdrawal.state.value,
+        "effective_tier": withdrawal.effective_tier,
         "wallet": withdrawal.wallet,
         "fee_units": withdrawal.fee_units,
         "fee_value": withdrawal.fee_value,
@@ -87,7 +88,10 @@ def values_of_decision(withdrawal: Withdrawal) -> Values:
     }
 
 
-CHANGING = ("state", "wallet", "fee_units", "fee_value", "value", "booked_at", "unbooked", "turn", "updated_at")
+CHANGING = (
+    *("state", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at", "unbooked", "turn"),
+    "updated_at",
+)
 """The columns of `changing_values_of`."""
 
 _W, _D = tables.withdrawal.c, tables.decision.c
@@ -133,7 +137,7 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
 
 _DECIDED = ("at", "outcome", "voices", "policy", "value", "prices")
 _PLAIN = (
-    *("source", "maker", "wallet", "fee_units", "fee_value", "value", "booked_at"),
+    *("source", "maker", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at"),
     *("created_at", "updated_at", "turn", "txid", "vout", "nonce"),
 )
 
@@ -151,16 +155,16 @@ def _optional(text: str | None, kind: type[Any]) -> Any:
 
 
 BOOKED: Select[Any] = select(
-    *(_W[name] for name in ("id", "customer", "tier", "country", "asset", "chain", "wallet", "destination", "source")),
+    *(_W[name] for name in ("customer", "effective_tier", "country", "asset", "chain", "wallet")),
+    *(_W[name] for name in ("destination", "source")),
     *(_W[name] for name in ("base_units", "decimals", "value", "fee_units", "fee_value")),
     *(_W[name] for name in ("booked_at", "unbooked", "state")),
 )
 """What windows need of a withdrawal, for `booking_of`."""
 
 
-def booking_of(row: Row[Any], tiers: tuple[str, ...]) -> Booking:
-    """How windows count the withdrawal of a row of `BOOKED`; one without a tier has the lowest of ``tiers``."""
-    (_, customer, tier, country, asset, chain, wallet, destination, source, base_units, decimals, value, *rest) = row
-    tier = tier if tier is not None or not tiers else tiers[0]
+def booking_of(row: Row[Any]) -> Booking:
+    """How windows count the withdrawal of a row of `BOOKED`."""
+    (customer, tier, country, asset, chain, wallet, destination, source, base_units, decimals, value, *rest) = row
     amount, fee, fee_value = Quantity(base_units, decimals), Quantity(rest[0], decimals), rest[1]
     return Booking(customer, tier, country, asset, chain, wallet, destination, source, amount, value, fee, fee_value)

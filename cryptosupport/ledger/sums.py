@@ -102,17 +102,20 @@ class Sums:
     # -- ageing: what is out of a sliding window is taken out of its sum, once
 
     def _age(self) -> None:
-        recorded = self._connection.execute(select(_WINDOW.period, _WINDOW.advanced_to).distinct())
-        for period, advanced_to in recorded.all():
-            if period is None or (until := self._now - period) <= advanced_to:
+        together: defaultdict[tuple[int, int], list[Window]] = defaultdict(list)
+        sliding = select(_WINDOW.id, _WINDOW.period, _WINDOW.advanced_to).where(_WINDOW.period.is_not(None))
+        for id, period, advanced_to in self._connection.execute(sliding):
+            together[period, advanced_to].append(self.tallies.windows[id])
+        for (period, advanced_to), windows in together.items():
+            until = self._now - period
+            if until <= advanced_to:
                 continue
-            windows = [each for each in self.tallies.windows.values() if each.period == Sliding(period)]
             out = rows.BOOKED.where(
                 _WITHDRAWAL.booked_at > advanced_to, _WITHDRAWAL.booked_at <= until, _WITHDRAWAL.state != State.WAITING
             )
             self._sum_up(out, windows, -1)
-            aged = update(tables.window).where(_WINDOW.period == period).values(advanced_to=until)
-            self._connection.execute(aged)
+            ids = [window.id for window in windows]
+            self._connection.execute(update(tables.window).where(_WINDOW.id.in_(ids)).values(advanced_to=until))
 
     # -- windows of another policy
 
@@ -150,7 +153,7 @@ class Sums:
 
     def _counted(self, row: Row[Any], windows: Sequence[Window], aged: bool) -> Iterator[tuple[Place, Quantity, bool]]:
         """Where a withdrawal counts and how much; with ``aged`` where it counted until now."""
-        booking = rows.booking_of(row, self._judge.policy.tiers)
+        booking = rows.booking_of(row)
         waits, unbooked = row.state == State.WAITING, (row.unbooked or "").split()
         for window in windows:
             if window.id not in unbooked and (aged or window.holds(row.booked_at, self._now, waits)):

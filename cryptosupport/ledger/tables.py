@@ -95,6 +95,7 @@ withdrawal = Table(
     Column("destination", Text, nullable=False),
     Column("memo", Text),
     Column("tier", Text),
+    Column("effective_tier", Text),  # the policy's lowest where the request has none
     Column("country", Text),
     Column("verification", Text),  # JSON
     Column("beneficiary", Text),  # JSON

@@ -14,7 +14,7 @@ from hypothesis.stateful import rule as step
 from sqlalchemy import Engine, delete, insert
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.decide_again import booking_of, decide_again
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import ClockWentBack
 from cryptosupport.domain.money import NOTHING, Quantity
@@ -22,7 +22,8 @@ from cryptosupport.domain.policy.decision import Decision, Outcome
 from cryptosupport.domain.policy.judging import Case, Judge
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Sliding, Unit
 from cryptosupport.domain.policy.replay import Replay
-from cryptosupport.domain.policy.rules import Booking, Per, Policy, Rule
+from cryptosupport.domain.policy.rules import Booking, Per, Policy
+from cryptosupport.domain.policy.tallies import Tally
 from cryptosupport.domain.policy.windows import Measure, Window, measures
 from cryptosupport.domain.withdrawals import DECIDED, UNSIGNED, Request, State, Withdrawal
 from cryptosupport.ledger import tables
@@ -47,6 +48,14 @@ POLICIES = [
 LET_THROUGH = {State.APPROVED, State.AWAITING_APPROVAL}
 
 
+def emptied(engine: Engine) -> None:
+    """Take everything out of the ledger."""
+    with engine.begin() as connection:
+        for table in reversed(tables.metadata.sorted_tables):
+            connection.execute(delete(table))
+        connection.execute(insert(tables.book).values(id=1, last_at=0, last_id=0, policy=""))
+
+
 class Books(RuleBasedStateMachine):
     """A desk on the ledger beside one in memory."""
 
@@ -54,10 +63,7 @@ class Books(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        with self.engine.begin() as connection:
-            for table in reversed(tables.metadata.sorted_tables):
-                connection.execute(delete(table))
-            connection.execute(insert(tables.book).values(id=1, last_at=0, last_id=0, policy=""))
+        emptied(self.engine)
         self.clock = Turned(START)
         self.asked: dict[str, Request] = {}
         self.states: dict[str, State] = {}
@@ -165,12 +171,12 @@ class Books(RuleBasedStateMachine):
         if self.asked:
             for one in self.desk.policy.rules:
                 for measure in measures(one):
-                    for total in positions(one, Window.of(one, measure), self.rows):
+                    for total in positions(Window.of(one, measure), self.rows):
                         limit = Quantity(one.max_count, 0) if measure is Measure.COUNT else one.max_amount
                         assert limit is None or total <= limit, (one.name, str(total))
 
 
-def positions(limiting: Rule, window: Window, rows: list[Withdrawal]) -> Iterator[Quantity]:
+def positions(window: Window, rows: list[Withdrawal]) -> Iterator[Quantity]:
     """What was let through in the window that ends at each booking, summed up from all rows anew."""
     passed = [each for each in rows if each.state in LET_THROUGH and each.booked_at is not None]
     for last in passed:
@@ -178,27 +184,96 @@ def positions(limiting: Rule, window: Window, rows: list[Withdrawal]) -> Iterato
         assert last.booked_at is not None
         for each in passed:
             assert each.booked_at is not None
-            same = window.place(booking(each), each.booked_at) == window.place(booking(last), last.booked_at)
-            if not same or each.booked_at > last.booked_at or window.place(booking(each), each.booked_at) is None:
+            same = window.place(booking_of(each), each.booked_at) == window.place(booking_of(last), last.booked_at)
+            if not same or each.booked_at > last.booked_at or window.place(booking_of(each), each.booked_at) is None:
                 continue
             if isinstance(window.period, Sliding) and each.booked_at <= last.booked_at - window.period.milliseconds:
                 continue
-            total += window.counts(booking(each))
+            total += window.counts(booking_of(each))
         yield total
-
-
-def booking(each: Withdrawal) -> Booking:
-    """How the row counts."""
-    asked = each.request
-    return Booking(
-        *(asked.customer, None, None, asked.asset.symbol, asked.chain, each.wallet, asked.destination, each.source),
-        amount=asked.amount,
-        value=None,
-    )
 
 
 def test_the_ledger_decides_as_the_desk_in_memory(engine: Engine) -> None:
     machine = type("Books", (Books,), {"engine": engine})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+TIERED = [
+    *POLICIES,
+    policy(rule("own", "9", hours=2, per=Per.CUSTOMER, match={"tier": "basic"}), tiers=("basic", "vip")),
+    policy(
+        rule("vip", "7", hours=2, per=Per.CUSTOMER, match={"tier": "vip"}),
+        rule("basic", "5", hours=2, per=Per.CUSTOMER, match={"tier": "basic"}),
+        rule("desk", "4", hours=1),
+        tiers=("vip", "basic"),
+    ),
+]
+
+
+class Exchanged(RuleBasedStateMachine):
+    """A desk whose policy is exchanged again and again: the recorded sums are always those of the recorded rows."""
+
+    engine: Engine
+
+    def __init__(self) -> None:
+        super().__init__()
+        emptied(self.engine)
+        self.clock = Turned(START)
+        self.desk = Desk(ledger_in(self.engine, self.clock), self.clock, TIERED[0])
+        self.asked = 0
+
+    @step(chosen=st.sampled_from(TIERED))
+    def exchange(self, chosen: Policy) -> None:
+        self.desk.policy = chosen
+
+    @step(amounts=st.lists(st.integers(1, 6), min_size=1, max_size=3), customer=st.sampled_from(["c1", "c2"]))
+    def submit(self, amounts: list[int], customer: str) -> None:
+        self.asked += len(amounts)
+        self.desk.take(
+            *(request(f"r{self.asked - n}", str(amount), customer=customer) for n, amount in enumerate(amounts))
+        )
+
+    @step(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        able = [each.request.request_id for each in self.desk.ledger.withdrawals(Wanted(states=tuple(UNSIGNED)))]
+        if able:
+            cancel(self.desk.ledger, self.desk.premises, data.draw(st.sampled_from(able)))
+
+    @step(by=st.sampled_from([1, HOUR // 2, HOUR - 1, HOUR, 25 * HOUR]))
+    def time_goes_on(self, by: int) -> None:
+        self.clock.at += by
+
+    @step()
+    def decide_again(self) -> None:
+        decide_again(self.desk.ledger, self.desk.premises)
+
+    @invariant()
+    def the_sums_are_those_of_the_rows(self) -> None:
+        with self.desk.ledger.write(self.desk.premises.judge) as books:
+            now = books.now
+        windows = self.desk.premises.judge.windows
+        expected: dict[object, Tally] = {}
+        for each in self.desk.ledger.withdrawals(Wanted()):
+            for window in windows.values():
+                waits = each.state is State.WAITING
+                if each.booked_at is None or window.id in each.unbooked:
+                    continue
+                place = window.place(booking_of(each), each.booked_at)
+                if place is not None and window.holds(each.booked_at, now, waits):
+                    tally, counts = expected.get(place, Tally()), window.counts(booking_of(each))
+                    expected[place] = Tally(
+                        tally.booked + (NOTHING if waits else counts), tally.waiting + (counts if waits else NOTHING)
+                    )
+        assert dict(self.desk.ledger.sums(windows)) == expected
+
+
+def test_sums_follow_a_policy_that_is_exchanged(engine: Engine) -> None:
+    machine = type("Exchanged", (Exchanged,), {"engine": engine})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -15,10 +15,12 @@ import pytest
 from sqlalchemy import Engine, insert, select, text
 
 from cryptosupport.domain.errors import BadInput, BadSettings, Unreachable
-from cryptosupport.ledger import schema, tables
+from cryptosupport.ledger import backup, schema, tables
 from cryptosupport.ledger.backup import back_up
 from cryptosupport.ledger.engine import open_engine, reading, writing
-from tests.ledger.test_tables import UINT256, a_row
+from tests.ledger.ledgerkit import a_row, stamp
+
+UINT256 = 2**256 - 1
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def ledger(ledger_engine: Engine) -> Engine:
         connection.execute(insert(tables.last_price), [a_row(tables.last_price, usd=UINT256)])
         connection.execute(insert(tables.policy), [a_row(tables.policy, text="[[rules]]")])
         connection.execute(insert(tables.window), [a_row(tables.window)])
-        connection.execute(tables.book.update().values(last_id=4, last_at=2**62, policy="h"))
+        connection.execute(tables.book.update().values(last_id=4, last_at=2**40, policy="h"))
     return ledger_engine
 
 
@@ -111,7 +113,10 @@ while True:
 """
 
 
-def test_a_copy_is_of_one_moment_while_others_write(ledger_url: str, ledger_engine: Engine, tmp_path: Path) -> None:
+def test_a_copy_is_of_one_moment_while_others_write(
+    ledger_url: str, ledger_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_PAGES", 50)  # in many pieces, as a large ledger is
     schema.ready(ledger_engine)
     command = [sys.executable, "-c", WRITER, ledger_url, str(tmp_path / "data")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
@@ -121,18 +126,19 @@ def test_a_copy_is_of_one_moment_while_others_write(ledger_url: str, ledger_engi
         for number in range(3):
             counts = back_up(ledger_engine, tmp_path / f"{number}.db")
             with restored(tmp_path / f"{number}.db") as copy, reading(copy) as connection:
-                last = connection.scalar(select(tables.book.c.last_id))
+                last = connection.execute(select(tables.book.c.last_id)).scalar_one()
             assert counts["policy"] == 10 * last  # each transaction wrote ten and counted itself
             assert last >= 50
         writer.kill()
     with reading(ledger_engine) as connection:
-        assert connection.scalar(select(tables.book.c.last_id)) > last  # it went on meanwhile
+        assert connection.execute(select(tables.book.c.last_id)).scalar_one() > last  # it went on meanwhile
 
 
 def test_a_file_that_is_there_is_never_written_over(ledger: Engine, tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_text("mine", encoding="utf-8")
     (tmp_path / "link.db").symlink_to(tmp_path / "nowhere")
-    for name in ("copy.db", "link.db", "data"):
+    (tmp_path / "folder").mkdir()
+    for name in ("copy.db", "link.db", "folder"):
         with pytest.raises(BadInput, match="is there already"):
             back_up(ledger, tmp_path / name)
     assert (tmp_path / "copy.db").read_text(encoding="utf-8") == "mine"
@@ -164,12 +170,14 @@ from cryptosupport.ledger.engine import open_engine
 engine = open_engine(sys.argv[1], Path(sys.argv[2]))
 engine.connect().close()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 back_up(engine, Path(sys.argv[3]))
 """
 
 
 def test_a_copy_that_the_disk_cannot_hold_is_not_there(ledger_url: str, ledger: Engine, tmp_path: Path) -> None:
+    with writing(ledger) as connection:
+        connection.execute(insert(tables.policy).values(hash="large", text="x" * 500_000, first_at=0))
     target = tmp_path / "copy.db"
     command = [sys.executable, "-c", LIMITED, ledger_url, str(tmp_path / "data"), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -179,19 +187,25 @@ def test_a_copy_that_the_disk_cannot_hold_is_not_there(ledger_url: str, ledger: 
     assert not list(tmp_path.glob("*copy*"))
 
 
-def test_ctrl_c_leaves_no_copy_behind(ledger_url: str, ledger: Engine, tmp_path: Path) -> None:
-    large = [{"hash": str(number), "text": "x" * 100_000, "first_at": 0} for number in range(3000)]
-    with writing(ledger) as connection:
-        connection.execute(insert(tables.policy), large)
-    program = LIMITED.replace("resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))", "print(1, flush=True)")
-    command = [sys.executable, "-c", program, ledger_url, str(tmp_path / "data"), str(tmp_path / "copy.db")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
-        assert run.stdout is not None
-        run.stdout.readline()
-        while not list(tmp_path.glob(".copy.db.*.part")):
-            assert run.poll() is None
-        run.send_signal(signal.SIGINT)
-    assert run.returncode == -signal.SIGINT
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from cryptosupport.ledger.backup import back_up
+from cryptosupport.ledger.engine import open_engine
+def interrupt(event, arguments):
+    if event == sys.argv[4] and str(arguments[0]).endswith(".part"):
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(interrupt)
+back_up(open_engine(sys.argv[1], Path(sys.argv[2])), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["sqlite3.connect", "os.rename"])
+def test_ctrl_c_leaves_no_copy_behind(ledger_url: str, ledger: Engine, tmp_path: Path, moment: str) -> None:
+    where = [ledger_url, str(tmp_path / "data"), str(tmp_path / "copy.db")]
+    command = [sys.executable, "-c", INTERRUPTED, *where, moment]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT, done.stderr
     assert not list(tmp_path.glob("*copy*"))
 
 
@@ -211,8 +225,7 @@ def test_a_damaged_ledger_is_told_and_not_kept_as_a_copy(tmp_path: Path) -> None
 
 
 def test_a_ledger_of_an_older_version_is_copied_before_it_is_upgraded(ledger: Engine, tmp_path: Path) -> None:
-    with writing(ledger) as connection:
-        connection.execute(text(f"update {tables.REVISION} set version_num = '0000'"))
+    stamp(ledger, "0000")
     if ledger.dialect.name == "sqlite":
         assert back_up(ledger, tmp_path / "copy.db")["withdrawal"] == 4
     else:

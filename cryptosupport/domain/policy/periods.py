@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -40,6 +41,7 @@ class Lifetime:
 Period: TypeAlias = Sliding | Calendar | Lifetime
 
 
+@lru_cache(maxsize=1024)  # all that one transaction decides asks for one moment
 def current(period: Calendar, now: int) -> tuple[date, int]:
     """The calendar period that ``now`` (milliseconds since 1970) is in: its first local day, and the moment it ends.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cryptosupport.domain.money import NOTHING, Asset, Quantity
@@ -13,6 +14,9 @@ from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Evidence, Judge, Used
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Period, Sliding, Unit
 from cryptosupport.domain.policy.rules import EVIDENCE, Booking, Per, Policy, Rule
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For properties: a busy machine is no fault of theirs."""
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOW = 1_795_305_600_000  # 2026-11-22T00:00:00Z
@@ -45,7 +49,9 @@ def only(**match: str) -> dict[str, frozenset[str]]:
     return {name: frozenset(values.split()) for name, values in match.items()}
 
 
-BOOKING = Booking("c-1", "basic", None, "BTC", "bitcoin", "hot-btc", "bc1q", "file", q("1"), dollars("50000"))
+BOOKING = Booking(
+    "c-1", "basic", None, "BTC", "bitcoin", "hot-btc", "bc1q", "file", Quantity(10**8, 8), dollars("50000")
+)
 
 
 def booking(**facts: Any) -> Booking:

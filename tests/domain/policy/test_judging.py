@@ -275,6 +275,11 @@ def test_what_is_more_than_a_whole_limit_alone_does_not_stand_in_the_way_of_othe
     assert big.voices[0].reason.endswith("so it fits only when the limit is raised")
 
 
+def test_what_fills_a_whole_limit_alone_waits_its_turn() -> None:
+    waits = judge(HOURLY).decide(case(amount=q("2")), lambda place: q("1"))
+    assert (waits.outcome, waits.booked, waits.unbooked) == (Outcome.WAIT, True, ())
+
+
 def test_what_waits_for_its_destination_to_cool_counts_nowhere_yet() -> None:
     cool = Rule("cool", cooling=DAY)
     waits = judge(cool, HOURLY).decide(case(), lambda place: q("0"))

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Sliding, Unit, current, describe, duration
+from tests.domain.policy.making import patient
 
 HOUR = 3_600_000
 ODD = ("America/Havana", "Africa/Cairo", "Asia/Beirut", "America/Sao_Paulo", "America/St_Johns", "Pacific/Apia")
@@ -81,6 +82,7 @@ def test_the_same_moment_is_in_another_day_elsewhere() -> None:
     assert current(Calendar(Unit.DAY, "Pacific/Honolulu"), now)[0] == date(2026, 11, 22)
 
 
+@patient
 @given(ZONES, st.sampled_from(Unit), st.integers(YEAR_2000, YEAR_2037), st.integers(0, 3 * HOUR))
 @example("America/St_Johns", Unit.DAY, moment("2010-11-07T02:30"), 60_000)
 @example("Pacific/Apia", Unit.WEEK, moment("2011-12-30T10:00") - 1, 1)
@@ -98,6 +100,7 @@ def test_every_moment_is_in_exactly_one_span_and_spans_never_go_back(
     assert after == (first, ends) if now + later < ends else after[0] > first
 
 
+@patient
 @given(ZONES, st.sampled_from(Unit), st.integers(YEAR_2000, YEAR_2037))
 def test_around_the_end_of_a_span_no_moment_is_lost(zone: str, unit: Unit, now: int) -> None:
     period = Calendar(unit, zone)

@@ -13,13 +13,14 @@ from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.policy.judging import Case, Judge, Used
 from cryptosupport.domain.policy.rules import Policy, Rule
 from cryptosupport.domain.policy.why import explain
-from tests.domain.policy.making import TIERS, any_use, cases, policies, rules
+from tests.domain.policy.making import TIERS, any_use, cases, patient, policies, rules
 
 
 def outcome(made: tuple[Rule, ...], asked: Case, used: Used) -> Outcome:
     return Judge(Policy(made, TIERS)).decide(asked, used).outcome
 
 
+@patient
 @given(policies(), cases(), any_use(), st.data())
 def test_the_order_of_the_rules_never_matters(policy: Policy, asked: Case, used: Used, data: st.DataObject) -> None:
     shuffled = replace(policy, rules=tuple(data.draw(st.permutations(policy.rules))))
@@ -31,12 +32,14 @@ def test_the_order_of_the_rules_never_matters(policy: Policy, asked: Case, used:
 # -- a stricter policy is never milder
 
 
+@patient
 @given(policies(), cases(), any_use(), rules("added", permits=False))
 def test_one_more_restriction_is_never_milder(policy: Policy, asked: Case, used: Used, added: Rule) -> None:
     before = outcome(policy.rules, asked, used)
     assert outcome((*policy.rules, added), asked, used).strictness >= before.strictness
 
 
+@patient
 @given(policies(), cases(), any_use(), rules("added", permits=True))
 def test_one_more_limit_is_never_milder_for_what_was_permitted(
     policy: Policy, asked: Case, used: Used, added: Rule
@@ -46,6 +49,7 @@ def test_one_more_limit_is_never_milder_for_what_was_permitted(
         assert outcome((*policy.rules, added), asked, used).strictness >= before.strictness
 
 
+@patient
 @given(policies(), cases(), any_use(), st.data())
 def test_without_a_rule_that_allows_it_is_never_milder(
     policy: Policy, asked: Case, used: Used, data: st.DataObject
@@ -55,6 +59,7 @@ def test_without_a_rule_that_allows_it_is_never_milder(
     assert outcome(policy.rules, asked, used).strictness >= before.strictness
 
 
+@patient
 @given(policies(), cases(), any_use(), st.data())
 def test_a_lower_limit_or_threshold_is_never_milder(
     policy: Policy, asked: Case, used: Used, data: st.DataObject
@@ -76,6 +81,7 @@ def _lower(draw: st.DrawFn, rule: Rule) -> dict[str, Any]:
     return lower
 
 
+@patient
 @given(policies(), cases(), any_use(), st.data())
 def test_a_stricter_answer_to_excess_is_never_milder(
     policy: Policy, asked: Case, used: Used, data: st.DataObject
@@ -88,6 +94,7 @@ def test_a_stricter_answer_to_excess_is_never_milder(
     assert outcome(tuple(stricter), asked, used).strictness >= outcome(policy.rules, asked, used).strictness
 
 
+@patient
 @given(policies(), cases(), any_use(), st.data())
 def test_more_use_is_never_milder(policy: Policy, asked: Case, used: Used, data: st.DataObject) -> None:
     more = Quantity(data.draw(st.integers(0, 9)), 0)
@@ -98,6 +105,7 @@ def test_more_use_is_never_milder(policy: Policy, asked: Case, used: Used, data:
 # -- limits hold
 
 
+@patient
 @given(policies(), cases(), any_use())
 def test_what_is_let_through_is_within_every_limit_and_counts_everywhere(
     policy: Policy, asked: Case, used: Used
@@ -113,6 +121,7 @@ def test_what_is_let_through_is_within_every_limit_and_counts_everywhere(
                 assert not over
 
 
+@patient
 @given(policies(), cases(), any_use())
 def test_nothing_goes_without_a_rule_that_permits_it(policy: Policy, asked: Case, used: Used) -> None:
     restricting = tuple(rule for rule in policy.rules if not rule.permits)
@@ -121,6 +130,7 @@ def test_nothing_goes_without_a_rule_that_permits_it(policy: Policy, asked: Case
     assert not decision.booked
 
 
+@patient
 @given(policies(), cases(), any_use())
 def test_what_people_have_to_approve_names_how_many(policy: Policy, asked: Case, used: Used) -> None:
     decision = Judge(policy).decide(asked, used)

@@ -120,6 +120,10 @@ def test_only_wallets_and_the_desk_count_the_fee(per: Per) -> None:
     assert window(rule, Measure.COUNT).counts(asked) == q("1")
 
 
+def test_what_has_no_value_adds_none() -> None:
+    assert window(CUSTOMER_DAY).counts(booking(value=None)) == NOTHING
+
+
 def test_one_symbol_is_summed_at_a_common_scale() -> None:
     rule = Rule("usdt", only(asset="USDT"), Per.ASSET, Lifetime(), max_amount=q("10"))
     tallies = Tallies(judge(rule).windows)

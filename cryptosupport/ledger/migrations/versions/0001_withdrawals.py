@@ -52,6 +52,7 @@ def _withdrawals() -> None:
         Column("destination", Text, nullable=False),
         Column("memo", Text),
         Column("tier", Text),
+        Column("effective_tier", Text),
         Column("country", Text),
         Column("verification", Text),
         Column("beneficiary", Text),
