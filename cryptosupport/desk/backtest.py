@@ -2,7 +2,7 @@
 
 Every request comes at its time, with its wallet, its value and its fee as they were recorded; what was cancelled is
 cancelled when it was. What waits under the draft is decided again when the desk decided again, and before each request
-that comes later.
+that comes later, as `withdraw submit` does.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class _Course:
         self._replay = Replay(Judge(draft))
         self._waiting: dict[int, tuple[Past, Decision]] = {}
         self._ahead: list[tuple[int, int]] = []  # a heap: when, and which one is given back; _TURN for none
-        self._last_turn = -1
+        self._last = self._turned = -1
+        self._came = 1  # how many since the last turn
         self._cooling = any(rule.cooling is not None for rule in draft.rules)
         self._known: dict[bytes, int] = {}
         self._wallets = any(rule.per is Per.WALLET or "wallet" in rule.match for rule in draft.rules)
@@ -101,7 +102,10 @@ class _Course:
     def arrive(self, number: int, past: Past) -> None:
         """The next request."""
         self._go_to(past.created_at)
-        self._turn(past.created_at)
+        if past.created_at > self._last and self._replay.waiting <= _AGAIN * self._came:
+            self._turn(past.created_at)
+        self._last = past.created_at
+        self._came += 1
         decision = self._replay.arrive(str(number), self._case(past), lasts=past.given_back is None)
         if past.decided_again is not None:
             heapq.heappush(self._ahead, (past.decided_again, _TURN))
@@ -131,8 +135,8 @@ class _Course:
 
     def _turn(self, now: int) -> None:
         """Decide again what waits, once at one time."""
-        if self._replay.waiting and now > self._last_turn:
-            self._last_turn = now
+        if self._replay.waiting and now > self._turned:
+            self._turned, self._came = now, 0
             for name, decision in self._replay.advance(now):
                 past, _ = self._waiting.pop(int(name))
                 self._settle(int(name), past, decision)
@@ -159,6 +163,9 @@ class _Course:
         pair = hashlib.blake2b(f"{booking.customer}\0{booking.destination}".encode(), digest_size=12).digest()
         return self._known.setdefault(pair, now)
 
+
+_AGAIN = 10
+"""So many are decided again for each request that comes; where more wait, their turn comes less often."""
 
 _TURN, _END = 2**62, 2**62
 """No request has this number, and it sorts behind all; no time is as late."""

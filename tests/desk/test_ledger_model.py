@@ -198,13 +198,16 @@ def test_the_ledger_decides_as_the_desk_in_memory(engine: Engine) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=100, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
 
-TIERED = [
-    *POLICIES,
+OTHERS = [
+    POLICIES[0],
+    # The windows of the first, and further ones of the same length.
+    policy(*POLICIES[0].rules, rule("n", hours=1, max_count=9), rule("asset", "99", hours=2, per=Per.ASSET)),
+    *POLICIES[1:],
     policy(rule("own", "9", hours=2, per=Per.CUSTOMER, match={"tier": "basic"}), tiers=("basic", "vip")),
     policy(
         rule("vip", "7", hours=2, per=Per.CUSTOMER, match={"tier": "vip"}),
@@ -224,11 +227,12 @@ class Exchanged(RuleBasedStateMachine):
         super().__init__()
         emptied(self.engine)
         self.clock = Turned(START)
-        self.desk = Desk(ledger_in(self.engine, self.clock), self.clock, TIERED[0])
+        self.desk = Desk(ledger_in(self.engine, self.clock), self.clock, OTHERS[0])
         self.asked = 0
 
-    @step(chosen=st.sampled_from(TIERED))
-    def exchange(self, chosen: Policy) -> None:
+    @step(chosen=st.sampled_from(OTHERS), by=st.sampled_from([0, HOUR, 2 * HOUR]))
+    def exchange(self, chosen: Policy, by: int) -> None:
+        self.clock.at += by  # at once: nothing was decided in between
         self.desk.policy = chosen
 
     @step(amounts=st.lists(st.integers(1, 6), min_size=1, max_size=3), customer=st.sampled_from(["c1", "c2"]))
@@ -277,6 +281,6 @@ def test_sums_follow_a_policy_that_is_exchanged(engine: Engine) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=100, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

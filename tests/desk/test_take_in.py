@@ -295,3 +295,13 @@ def test_the_hard_cap_of_an_asset_stands_above_the_policy(desk_with: DeskWith) -
     chains = {"bitcoin": ChainFacts(request("x").asset, 0, (), {"BTC": Quantity.parse("5")})}
     desk = desk_with(policy(rule(allow=True)), chains=chains)
     assert desk.states(request("a", "5"), request("b", "5.1")) == ["approved", "rejected"]
+
+
+def test_a_new_window_beside_one_of_the_same_length_starts_with_what_is_in_it(desk_with: DeskWith) -> None:
+    first = rule(amount="9", hours=1, per=Per.CUSTOMER)
+    desk = desk_with(policy(first))
+    desk.take(request("old", "2"))
+    desk.clock.at += HOUR
+    desk.policy = policy(first, rule("n", hours=1, max_count=2, on_exceed=Outcome.DENY))
+    assert desk.states(request("a"), request("b"), request("c")) == ["approved", "approved", "rejected"]
+    assert sorted(booked for booked, _ in sums(desk).values()) == ["2", "2"]
