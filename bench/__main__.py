@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.deciding import EARLIER, NEW, RULES, deciding
 from bench.ledgers import fill_anvil, fill_bitcoind
 from bench.limits import best_combination, recorder, send
 from bench.measuring import ROOT, interleaved
 from bench.subjects import REPEATS, Rival, Subject
 from cryptosupport import __version__
 from cryptosupport.outside.nodes import start_anvil, start_bitcoind
+from tests.nodes.postgres import running
 
 TRANSACTIONS = 60_000
 FULL_SECONDS, MOST_FULL = 8, 20_000
@@ -253,6 +255,10 @@ def main() -> None:
             bulk += rows
             states += brief(subject)
             flat += memory(subject, rate)
+    say(f"deciding, with {EARLIER:,} earlier withdrawals in the windows")
+    with tempfile.TemporaryDirectory(prefix="cryptosupport-bench-") as folder, running() as server:
+        database = server.create()
+        decided = deciding(Path(folder), server.url(database))
     template = (Path(__file__).parent / "report.md").read_text(encoding="utf-8")
     report = template.format(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -267,6 +273,10 @@ def main() -> None:
         bulk=table(("chain", "tool", "ids a second", "ours is so many times", "of the node's limit"), bulk),
         states=table(("chain", "ids, all different", "ids a second"), states),
         flat=table(("chain", "lines", "time", "most memory"), flat),
+        decided=table(("ledger", "what", "requests a second", "ours is so many times"), decided),
+        earlier=f"{EARLIER:,}",
+        new=f"{NEW:,}",
+        rules=str(RULES),
     )
     path = ROOT / "docs" / "benchmarks.md"
     path.parent.mkdir(exist_ok=True)

@@ -78,6 +78,7 @@ name = "second-pair-of-eyes"
 above_value = "10000 USD"
 approvals = 1
 """
+RULES = POLICY.count("[[rules]]")
 CHAIN = """
 family = "evm"
 chain_id = 1
@@ -165,7 +166,7 @@ class Ledger:
             *(fields["request_id"], fields["customer"], Asset("ETH", 18), "ethereum"),
             *(amount.at(18), fields["destination"]),
         )
-        voices = tuple(Voice(f"rule-{n}", Outcome.ALLOW, REASON) for n in range(POLICY.count("[[rules]]")))
+        voices = tuple(Voice(f"rule-{n}", Outcome.ALLOW, REASON) for n in range(RULES))
         decision = Decision(Outcome.ALLOW, voices, "0" * 64, at, value=micro_usd(amount, Quantity(3000, 0)))
         facts = {"source": "file", "maker": None, "effective_tier": None, "wallet": None, "fee_units": 10**16, "fee_value": 30_000_000}
         return Withdrawal(

@@ -59,7 +59,7 @@ class _ReaderGone(Exception):
 @click.group(cls=_Root, epilog="Example: cryptosupport tx status 5df6…e3a1 --json")
 @click.version_option(__version__, message="cryptosupport %(version)s")
 def root() -> None:
-    """Look up a transaction on Bitcoin or an EVM chain, and say in plain words what happened to it."""
+    """Say in plain words what happened to a transaction, and decide withdrawals within hard limits."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

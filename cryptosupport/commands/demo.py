@@ -1,8 +1,8 @@
-"""`demo`: transactions of every fate on private nodes, and what the program says of each."""
+"""`demo`: transactions of every fate on private nodes, requests of every kind at a desk, and what is said of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -15,21 +15,22 @@ from cryptosupport.context import Context
 if TYPE_CHECKING:
     from cryptosupport.outside.demo import Scene
 
-_FIELDS = ("number", "title", "chain", "txid", "state", "summary", "differences")
+_FIELDS = ("number", "title", "chain", "command", "txid", "state", "summary", "differences")
 
 
 @params.command("demo", epilog="Example: cryptosupport demo --locale zh-CN")
 @params.output
 @click.pass_obj
 def command(context: Context, output: str) -> None:
-    """Start anvil and bitcoind on this machine, make transactions of every fate, and ask `tx status` about each.
+    """Start anvil and bitcoind on this machine, make transactions of every fate, ask `tx status` about each, and
+    decide withdrawal requests of every kind.
 
     \b
     Exit codes: 0 all told as they are; 1 one is not; 8 anvil or bitcoind is not on PATH.
     """
     from cryptosupport.outside.demo import play
 
-    records = _records(context, play(context.locale))
+    records = _records(context, play(context.locale, context.clock.now()))
     if output == "table":
         for record in records:
             click.echo(record["text"])
@@ -43,20 +44,22 @@ def _records(context: Context, scenes: Iterable[Scene]) -> Iterator[out.Record]:
     for scene in scenes:
         if scene.differences:
             context.exit_code = 1
-        look = scene.look
+        record = scene.record if isinstance(scene.record, Mapping) else {}
         yield {
             "number": scene.number,
-            "title": look.title,
-            "chain": look.chain,
-            "txid": look.txid,
-            "state": scene.record.get("state"),
-            "summary": scene.record.get("summary"),
+            "title": scene.act.title,
+            "chain": scene.act.chain,
+            "command": scene.command,
+            "txid": scene.act.txid,
+            "state": record.get("state"),
+            "summary": record.get("summary"),
             "differences": list(scene.differences),
             "text": _text(scene),
         }
 
 
 def _text(scene: Scene) -> str:
-    head = click.style(f"{scene.number}. {scene.look.chain}: {scene.look.title}", bold=True)
+    head = click.style(f"{scene.number}. {scene.act.chain}: {scene.act.title}", bold=True)
+    files = "".join(f"   $ cat {name}\n{indent(text, '   ')}" for name, text in scene.files.items())
     wrong = "".join(f"   NOT AS IT SHOULD BE: {each}\n" for each in scene.differences)
-    return f"{head}\n   $ {scene.command}\n\n{indent(scene.text, '   ')}{wrong}"
+    return f"{head}\n{files}   $ {scene.command}\n\n{indent(scene.text, '   ')}{wrong}"

@@ -8,12 +8,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import click
 import msgspec
 
-from cryptosupport.commands import params
 from cryptosupport.context import at_terminal
 from cryptosupport.domain.errors import SupportError
 
@@ -23,7 +22,14 @@ Record: TypeAlias = Mapping[str, Any]
 TABLE_ROWS = 500
 """A long table is printed in pieces of this many rows, so that memory stays flat."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+class Input(Protocol):
+    """What a command reads its subjects from: ``position`` of ``size`` bytes, None where it has no size."""
+
+    position: int
+    size: int | None
 
 
 def show(
@@ -180,12 +186,12 @@ def printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character == " ")
 
 
-def progress(rows: Iterable[R], lines: params.Lines, quiet: bool) -> Iterator[R]:
+def progress(rows: Iterable[R], lines: Input | None, quiet: bool, label: str = "looking up") -> Iterator[R]:
     """The rows, with a bar on stderr when that is a terminal of its own, by the share of the input that was read."""
-    if quiet or lines.single or lines.size is None or not at_terminal() or (sys.stdout and sys.stdout.isatty()):
+    if quiet or lines is None or lines.size is None or not at_terminal() or (sys.stdout and sys.stdout.isatty()):
         yield from rows
         return
-    with click.progressbar(length=lines.size, file=sys.stderr, show_pos=False, label="looking up") as bar:
+    with click.progressbar(length=lines.size, file=sys.stderr, show_pos=False, label=label) as bar:
         for row in rows:
             if lines.position != bar.pos:
                 bar.update(lines.position - bar.pos)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from select import select
 from typing import IO, Any, TypeVar
 
@@ -111,6 +112,43 @@ class Duration(click.ParamType[float]):
             return milliseconds(f"{value}s" if value.isdigit() else value) / 1000
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[int]):
+    """A time in UTC, a day, or how long ago (24h); the command gets milliseconds since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Milliseconds since 1970."""
+        from cryptosupport.domain.requests import utc_milliseconds
+        from cryptosupport.settings import milliseconds
+
+        if isinstance(value, int):
+            return value
+        assert ctx is not None
+        now: int = ctx.obj.clock.milliseconds()
+        with suppress(ValueError):
+            return utc_milliseconds(value)
+        with suppress(ValueError):
+            return utc_milliseconds(f"{value}T00:00:00Z")
+        with suppress(ValueError):
+            return now - milliseconds(value)
+        self.fail(f"{value!r}: write 2026-11-21T12:00:00Z, 2026-11-21, or how long ago it was, such as 24h", param, ctx)
+
+
+class Person(click.ParamType[str]):
+    """The name of somebody who works at the desk."""
+
+    name = "name"
+    _LONGEST = 100
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        if not value.isprintable() or value != value.strip() or not 0 < len(value) <= self._LONGEST:
+            self.fail(f"write up to {self._LONGEST} printable characters, without blanks around them", param, ctx)
+        name: str = value
+        return name
 
 
 class Source(click.File):
@@ -219,6 +257,19 @@ def _chain_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         return []
 
 
-chain = click.option("--chain", metavar="NAME", shell_complete=_chain_names, help="Ask only this chain.")
+def chain_option(help: str) -> Callable[[F], F]:
+    """Add --chain, which the shell completes."""
+    return click.option("--chain", metavar="NAME", shell_complete=_chain_names, help=help)
+
+
+chain = chain_option("Ask only this chain.")
 no_remember = click.option("--no-remember", is_flag=True, help="Neither use nor keep the memory of earlier look-ups.")
 own_nodes = click.option("--own-nodes", is_flag=True, help="Ask only endpoints marked own = true.")
+
+
+def operator_option(help: str) -> Callable[[F], F]:
+    """Add --operator."""
+    return click.option("--operator", type=Person(), metavar="NAME", help=help)
+
+
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen, and record nothing.")

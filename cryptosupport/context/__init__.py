@@ -45,9 +45,15 @@ class Context(Opening):
     # -- withdrawals
 
     def guard_settings(self) -> None:
-        """Refuse settings that others than their owner can write: what they say decides about money."""
-        from cryptosupport.settings import refuse_writable_by_others
+        """Refuse to decide about money by the presets, or by settings that others than their owner can write.
 
+        Raises `BadSettings`.
+        """
+        from cryptosupport.domain.errors import BadSettings
+        from cryptosupport.settings import PRESETS, refuse_writable_by_others
+
+        if self.folder == PRESETS:
+            raise BadSettings("there is no settings folder: `cryptosupport init` writes one, with policy.toml to edit")
         refuse_writable_by_others(self.folder)
 
     @cached_property

@@ -2,7 +2,7 @@
 
 Every request comes at its time, with its wallet, its value and its fee as they were recorded; what was cancelled is
 cancelled when it was. What waits under the draft is decided again when the desk decided again, and before each request
-that comes later, as `withdraw submit` does.
+that comes later, as `withdraw submit` does; where many wait, less often.
 """
 
 from __future__ import annotations
@@ -88,13 +88,12 @@ class _Course:
     """How things go under the draft; ``settle`` is told what came of each request when it waits no longer."""
 
     def __init__(self, draft: Policy, settle: Callable[[int, Past, Decision], None]) -> None:
-        self._draft = draft
         self._settle = settle
         self._replay = Replay(Judge(draft))
         self._waiting: dict[int, tuple[Past, Decision]] = {}
         self._ahead: list[tuple[int, int]] = []  # a heap: when, and which one is given back; _TURN for none
         self._last = self._turned = -1
-        self._came = 1  # how many since the last turn
+        self._came = 0  # how many since those who wait had their turn
         self._cooling = any(rule.cooling is not None for rule in draft.rules)
         self._known: dict[bytes, int] = {}
         self._wallets = any(rule.per is Per.WALLET or "wallet" in rule.match for rule in draft.rules)
@@ -102,10 +101,10 @@ class _Course:
     def arrive(self, number: int, past: Past) -> None:
         """The next request."""
         self._go_to(past.created_at)
+        self._came += 1
         if past.created_at > self._last and self._replay.waiting <= _AGAIN * self._came:
             self._turn(past.created_at)
         self._last = past.created_at
-        self._came += 1
         decision = self._replay.arrive(str(number), self._case(past), lasts=past.given_back is None)
         if past.decided_again is not None:
             heapq.heappush(self._ahead, (past.decided_again, _TURN))
@@ -165,7 +164,7 @@ class _Course:
 
 
 _AGAIN = 10
-"""So many are decided again for each request that comes; where more wait, their turn comes less often."""
+"""So many of those who wait are decided again for each request that comes; where more wait, it is not for each one."""
 
 _TURN, _END = 2**62, 2**62
 """No request has this number, and it sorts behind all; no time is as late."""

@@ -12,8 +12,8 @@ from cryptosupport.domain.policy.booking import unbook
 from cryptosupport.domain.withdrawals import UNSIGNED, State, Withdrawal
 
 
-def cancel(ledger: Ledger, premises: Premises, request_id: str, rehearse: bool = False) -> Withdrawal:
-    """Cancel the withdrawal with this request id; one that is cancelled already stays so.
+def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None = None) -> Withdrawal:
+    """Cancel the withdrawal with this request id, in the name of ``by``; one that is cancelled already stays so.
 
     Raises `NoSuchRecord`, and `Refused` for one that is beyond cancelling.
     """
@@ -25,9 +25,7 @@ def cancel(ledger: Ledger, premises: Premises, request_id: str, rehearse: bool =
             return before
         if before.state not in UNSIGNED:
             raise Refused(f"{request_id} is {before.state}: it can no longer be cancelled", state=before.state)
-        after = replace(before, state=State.CANCELLED, booked_at=None, unbooked=(), updated_at=books.now)
-        if rehearse:
-            return after
+        after = replace(before, state=State.CANCELLED, booked_at=None, unbooked=(), ended_by=by, updated_at=books.now)
         booking = booking_of(before)
         if before.booked_at is not None:
             books.load([booking])

@@ -111,6 +111,7 @@ class Cases:
         return Case(
             booking,
             self._now,
+            asked_at=None if each.earlier is None else each.earlier.created_at,
             prices=prices,
             no_value=no_value,
             known_since=self._known.get((request.customer, request.destination)),

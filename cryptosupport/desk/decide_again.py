@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer
 from cryptosupport.desk.take_in import in_base_units
@@ -11,7 +13,10 @@ from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.policy.booking import Queue, Turn
 from cryptosupport.domain.policy.judging import Case
 from cryptosupport.domain.policy.rules import Booking
+from cryptosupport.domain.ports import Clock
 from cryptosupport.domain.withdrawals import DECIDED, Withdrawal
+
+T = TypeVar("T")
 
 AT_ONCE = 500
 """How many are decided in one transaction."""
@@ -34,6 +39,29 @@ def booking_of(withdrawal: Withdrawal) -> Booking:
         fee=Quantity(withdrawal.fee_units, request.amount.decimals),
         fee_value=withdrawal.fee_value,
     )
+
+
+EVERY = 60_000
+"""While requests come in, what waits is decided again every so many milliseconds."""
+
+
+def in_between(
+    batches: Iterable[T], ledger: Ledger, premises: Premises, clock: Clock, tell: Callable[[Withdrawal], None]
+) -> Iterator[T]:
+    """Give out ``batches``, and before them decide again what waits: it goes before what comes.
+
+    Before the first one, then every minute, and whenever a calendar period of the policy is over. ``tell`` hears of
+    those whose state changed.
+    """
+    due = 0
+    for batch in batches:
+        now = clock.milliseconds()
+        if now >= due:
+            for moved in decide_again(ledger, premises):
+                tell(moved)
+            ends = [window.ends(now) for window in premises.judge.windows.values()]
+            due = min([now + EVERY, *(end for end in ends if end is not None)])
+        yield batch
 
 
 def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cryptosupport.desk.decide_again import booking_of
 from cryptosupport.desk.list_withdrawals import find
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.money import NOTHING, Quantity, format_base_units
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Case, Judge
-from cryptosupport.domain.policy.rules import Booking, Policy
+from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.policy.why import Spoken, explain
 from cryptosupport.domain.prices import MICRO
 from cryptosupport.domain.withdrawal_record import decision_record, moment, withdrawal_record
@@ -39,30 +40,13 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
     withdrawal = find(ledger, request_id)
     text = ledger.policy(withdrawal.decision.policy)
     judge = Judge(Policy(()) if text is None else read_policy(text))
-    case = Case(_booking(withdrawal, judge.policy), withdrawal.decision.at)
+    case = Case(booking_of(withdrawal), withdrawal.decision.at)
     spoken = explain(judge, case, lambda place: NOTHING)
     return Explained(
         withdrawal,
         tuple(ledger.decisions(withdrawal.id)),
         tuple(each for each in spoken if not each.matches),
         tuple(sorted(judge.windows[window].matching.name for window in withdrawal.unbooked if window in judge.windows)),
-    )
-
-
-def _booking(withdrawal: Withdrawal, policy: Policy) -> Booking:
-    """What rules match it by."""
-    request = withdrawal.request
-    return Booking(
-        customer=request.customer,
-        tier=policy.tier(request.tier),
-        country=request.country,
-        asset=request.asset.symbol,
-        chain=request.chain,
-        wallet=withdrawal.wallet,
-        destination=request.destination,
-        source=withdrawal.source,
-        amount=request.amount,
-        value=withdrawal.value,
     )
 
 
@@ -74,6 +58,7 @@ def as_record(explained: Explained) -> dict[str, Any]:
         "country": withdrawal.request.country,
         "source": withdrawal.source,
         "maker": withdrawal.maker,
+        "ended_by": withdrawal.ended_by,
         "note": withdrawal.request.note,
         "booked": _booked(withdrawal, explained.uncounted),
         "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],

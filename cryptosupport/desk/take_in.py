@@ -40,17 +40,12 @@ class Taken:
     repeated: bool = False
 
 
-class _Rehearsed(Exception):
-    """Leaves a transaction that must not happen."""
-
-
 class Intake:
-    """Takes batches of lines in. With ``rehearse`` everything is decided and nothing recorded."""
+    """Takes batches of lines in."""
 
-    def __init__(self, ledger: Ledger, premises: Premises, rehearse: bool = False) -> None:
+    def __init__(self, ledger: Ledger, premises: Premises) -> None:
         self._ledger = ledger
         self._premises = premises
-        self._rehearse = rehearse
         self._brought = 0
 
     def take_in(self, batches: Iterable[Sequence[Line]]) -> Iterator[Taken]:
@@ -64,19 +59,8 @@ class Intake:
     def _one(self, lines: Sequence[Line]) -> list[Taken]:
         if all(isinstance(line.read, BadInput) for line in lines):
             return [Taken(line, line.read) for line in lines if isinstance(line.read, BadInput)]
-        taken: list[Taken] = []
-        before = self._brought
-        try:
-            with self._ledger.write(self._premises.judge) as books:
-                taken = self._decide(lines, books)
-                if self._rehearse:
-                    raise _Rehearsed
-        except _Rehearsed:
-            pass
-        except BaseException:
-            self._brought = before
-            raise
-        return taken
+        with self._ledger.write(self._premises.judge) as books:
+            return self._decide(lines, books)
 
     def _decide(self, lines: Sequence[Line], books: Books) -> list[Taken]:
         requests = [line.read for line in lines if isinstance(line.read, Request)]

@@ -63,6 +63,8 @@ class Quantity:
         return self.units * scale
 
     def __add__(self, other: Quantity) -> Quantity:
+        if self.decimals == other.decimals:
+            return Quantity(self.units + other.units, self.decimals)
         decimals = max(self.decimals, other.decimals)
         return Quantity(self.at(decimals) + other.at(decimals), decimals)
 
@@ -70,13 +72,20 @@ class Quantity:
         return self + Quantity(-other.units, other.decimals)
 
     def __lt__(self, other: Quantity) -> bool:
-        return (self - other).units < 0
+        return self._compared(other) < 0
 
     def __le__(self, other: Quantity) -> bool:
-        return (self - other).units <= 0
+        return self._compared(other) <= 0
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Quantity) and (self - other).units == 0
+        return isinstance(other, Quantity) and self._compared(other) == 0
+
+    def _compared(self, other: Quantity) -> int:
+        """Below zero where this is less, above where it is more."""
+        if self.decimals == other.decimals:
+            return self.units - other.units
+        decimals = max(self.decimals, other.decimals)
+        return self.at(decimals) - other.at(decimals)
 
     def __hash__(self) -> int:
         return hash(str(self))

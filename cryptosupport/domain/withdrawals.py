@@ -133,12 +133,11 @@ class Request:
 class Withdrawal:
     """A request as the ledger has it. Times are milliseconds since 1970, values micro-USD.
 
-    ``id`` counts in order of arrival. ``effective_tier`` is what rules saw: the policy's lowest for a request without one.
-    ``fee_units`` is the most that paying it may cost in base units of its own asset
-    (0 where the fee is in another coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it
-    counts against any limit, and ``unbooked`` names the windows in which it does not count (`Decision.unbooked`).
+    ``id`` counts in order of arrival. ``effective_tier`` is what rules saw: the policy's lowest for a request without
+    one. ``fee_units`` is the most that paying it may cost in base units of its own asset (0 where the fee is in another
+    coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it counts against any limit, and ``unbooked`` names the windows in which it does not count (`Decision.unbooked`).
     ``source`` is how it came, ``maker`` who brought it: the key that signed it, else the operator. ``turn`` counts the
-    decisions; ``decision`` is the last one.
+    decisions; ``decision`` is the last one. ``ended_by`` is who cancelled it.
     """
 
     id: int
@@ -157,6 +156,7 @@ class Withdrawal:
     created_at: int
     updated_at: int
     turn: int = 1
+    ended_by: str | None = None
     txid: str | None = None
     vout: int | None = None
     nonce: int | None = None

@@ -69,6 +69,7 @@ def changing_values_of(withdrawal: Withdrawal) -> Values:
         "booked_at": withdrawal.booked_at,
         "unbooked": " ".join(withdrawal.unbooked) or None,
         "turn": withdrawal.turn,
+        "ended_by": withdrawal.ended_by,
         "updated_at": withdrawal.updated_at,
     }
 
@@ -90,7 +91,7 @@ def values_of_decision(withdrawal: Withdrawal) -> Values:
 
 CHANGING = (
     *("state", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at", "unbooked", "turn"),
-    "updated_at",
+    *("ended_by", "updated_at"),
 )
 """The columns of `changing_values_of`."""
 
@@ -138,7 +139,7 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
 _DECIDED = ("at", "outcome", "voices", "policy", "value", "prices")
 _PLAIN = (
     *("source", "maker", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at"),
-    *("created_at", "updated_at", "turn", "txid", "vout", "nonce"),
+    *("created_at", "updated_at", "turn", "ended_by", "txid", "vout", "nonce"),
 )
 
 

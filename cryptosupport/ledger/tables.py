@@ -113,6 +113,7 @@ withdrawal = Table(
     Column("booked_at", BigInteger),  # NULL: counts against no limit
     Column("unbooked", Text),  # ids of windows in which it does not count, by blanks
     Column("turn", Integer, nullable=False),  # the last decision's
+    Column("ended_by", Text),  # who cancelled it
     Column("txid", Text),
     Column("vout", Integer),
     Column("nonce", BigInteger),

@@ -1,7 +1,7 @@
 """configs/*.toml as frozen structs. Unknown keys are refused with the file, the key and the nearest good one.
 
 A folder is found by `find_folder`; each file is read when first needed. Secrets stay references ("keyring:NAME",
-"env:NAME") here; `context.py` resolves them. `policy` stands by itself: a look-up does not load it.
+"env:NAME") here; `context` resolves them. `policy` stands by itself: a look-up does not load it.
 """
 
 from cryptosupport.settings.chains import (

@@ -1,4 +1,4 @@
-"""`demo`: it shows every fate, checks what it shows, and leaves nothing behind."""
+"""`demo`: it shows every fate and every outcome, checks what it shows, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import subprocess
 from pathlib import Path
 
 from cryptosupport.outside.demo import _differences
+from cryptosupport.outside.desk_scenes import Step, desk_steps
 from cryptosupport.outside.scenes import Look
 from tests.conftest import Program
 
+DECIDED = {"approved", "rejected", "awaiting_approval", "waiting", "cancelled"}
 FATES = {"confirmed", "confirming", "pending", "failed", "replaced", "dropped", "not_found"}
 
 
@@ -34,13 +36,20 @@ def scratch(tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, tmp_path: Path) -> None:
     folder, environment = scratch(tmp_path)
-    done = run("demo", "-o", "jsonl", env=environment, timeout=240)
+    before = os.umask(0o002)  # files that a group can write are no settings to decide by
+    try:
+        done = run("demo", "-o", "jsonl", env=environment, timeout=300)
+    finally:
+        os.umask(before)
     assert done.stderr == ""
     assert [scene["title"] for scene in done.jsonl if scene["differences"]] == []
     assert done.exit_code == 0
     for chain in ("anvil", "regtest"):
         told = {scene["state"] for scene in done.jsonl if scene["chain"] == chain}
         assert told == (FATES if chain == "anvil" else FATES - {"failed", "dropped"})
+    desk = [scene for scene in done.jsonl if scene["chain"] == "desk"]
+    assert {scene["state"] for scene in desk if scene["state"]} == DECIDED
+    assert all(scene["text"].splitlines()[-1].strip() for scene in desk), "each shows what a person reads"
     assert not processes_of(folder)
     assert list(folder.iterdir()) == []
 
@@ -54,6 +63,21 @@ def test_a_scene_told_wrong_is_named() -> None:
         "transfers.0.amount is None, expected '1'",
         "fee.asset is None, expected 'ETH'",
     ]
+
+
+def test_a_step_at_the_desk_told_wrong_is_named() -> None:
+    step = Step("two", ("withdraw", "submit"), 3, {"0.state": "rejected", "1.state": "approved", "2.state": "held"})
+    assert list(_differences(step, 9, [{"state": "rejected"}, {"state": "waiting"}])) == [
+        "exit code 9, expected 3",
+        "1.state is 'waiting', expected 'approved'",
+        "2.state is None, expected 'held'",
+    ]
+
+
+def test_the_desk_checks_something_at_every_step_and_meets_every_exit_code_of_a_submit() -> None:
+    steps = list(desk_steps(1_795_262_400))
+    assert all(step.expected for step in steps)
+    assert {step.exit_code for step in steps if "submit" in step.arguments} == {0, 2, 3, 9}
 
 
 def test_without_its_nodes_it_says_how_to_get_them(run: Program, tmp_path: Path) -> None:

@@ -98,11 +98,11 @@ class Desk:
     def _hot(self, wallet: str, chain: str, asset: Asset) -> Quantity | NotKnown:
         return Quantity.parse(self.hot[wallet]) if wallet in self.hot else NotKnown("nobody answers")
 
-    def take(self, *requests: Request, **options: Any) -> list[Withdrawal]:
+    def take(self, *requests: Request) -> list[Withdrawal]:
         """Take requests in, in one batch; a refused line raises what was wrong with it."""
         lines = [Line(number, each.request_id, each, "file") for number, each in enumerate(requests, 1)]
         taken = []
-        for one in Intake(self.ledger, self.premises, **options).take_in([lines]):
+        for one in Intake(self.ledger, self.premises).take_in([lines]):
             if isinstance(one.result, BadInput):
                 raise one.result
             taken.append(one.result)

@@ -128,6 +128,14 @@ def test_what_would_wait_is_decided_again_before_later_requests(desk_with: DeskW
     assert found.after == {Outcome.ALLOW: 2, Outcome.WAIT: 2}
 
 
+def test_where_many_wait_all_have_their_turn_in_the_end() -> None:
+    draft = policy(rule("one", "5"), rule("cool", cooling=HOUR))
+    history = [replace(past(number), created_at=START + number * 60_000) for number in range(200)]
+    found = backtest(history, draft, 200)
+    assert found.after[Outcome.ALLOW] + found.after[Outcome.WAIT] == 200
+    assert 60 <= found.after[Outcome.WAIT] <= 70, "those of the last hour, and who came in the minutes before it"
+
+
 def test_what_was_cancelled_while_it_would_have_waited_is_told_as_waiting(desk_with: DeskWith) -> None:
     desk = desk_with(policy(rule("one", "5")))
     desk.take(request("a", "1"), request("b", "1"))

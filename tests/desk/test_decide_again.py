@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.decide_again import decide_again, in_between
 from cryptosupport.domain.errors import NoSuchRecord, OutcomeUnknown, Refused
 from cryptosupport.domain.policy.decision import Outcome
+from cryptosupport.domain.policy.periods import Calendar, Unit
 from cryptosupport.domain.policy.rules import Per
+from cryptosupport.domain.withdrawals import Verification
 from tests.desk.deskkit import HOUR, Desk, policy, request, rule, sums
 
+MIDNIGHT = 1_790_035_200_000
 DeskWith = Callable[..., Desk]
 
 
@@ -102,8 +105,10 @@ def test_every_turn_is_kept(desk_with: DeskWith) -> None:
 def test_a_cancelled_one_gives_its_headroom_back(desk_with: DeskWith, outcome: Outcome) -> None:
     desk = desk_with(policy(rule(amount="1", hours=1, on_exceed=outcome)))
     desk.take(request("a", "0.8"), request("b", "0.5"))
-    cancelled = cancel(desk.ledger, desk.premises, "a")
-    assert (cancelled.state.value, cancelled.booked_at) == ("cancelled", None)
+    cancel(desk.ledger, desk.premises, "a", "alice")
+    recorded = desk.ledger.withdrawal("a")
+    assert recorded is not None
+    assert (recorded.state.value, recorded.booked_at, recorded.ended_by) == ("cancelled", None, "alice")
     assert again(desk) == ([("b", "approved")] if outcome is Outcome.WAIT else [])
     assert desk.states(request("c", "0.5")) == ["approved"]
 
@@ -156,3 +161,46 @@ def test_a_row_that_somebody_else_changed_is_not_changed_again(desk_with: DeskWi
     judge = desk.premises.judge
     with pytest.raises(OutcomeUnknown, match="changed by somebody else"), desk.ledger.write(judge) as books:
         books.change(before, cancelled)
+
+
+# -- while requests come in ------------------------------------------------------------------------------------------
+
+
+class Shown:
+    """The desk's clock as the port has it."""
+
+    ends_at = 0.0
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def milliseconds(self) -> int:
+        return self._desk.clock.at
+
+
+def test_a_long_stream_decides_again_every_minute_and_when_a_day_is_over(desk_with: DeskWith) -> None:
+    day = rule("day", "1", period=Calendar(Unit.DAY, "UTC"), per=Per.GLOBAL)
+    desk = desk_with(policy(day, rule("hour", "2", hours=1)))
+    desk.clock.at = MIDNIGHT - 30_000
+    desk.take(request("a"), request("b"))
+    told: list[str] = []
+
+    def stream() -> Iterator[str]:
+        yield "first"
+        desk.clock.at = MIDNIGHT - 1
+        yield "before midnight"
+        desk.clock.at = MIDNIGHT
+        yield "after midnight"
+
+    between = in_between(stream(), desk.ledger, desk.premises, Shown(desk), lambda each: told.append(each.state))  # type: ignore[arg-type]
+    heard = [(batch, list(told)) for batch in between]
+    assert heard == [("first", []), ("before midnight", []), ("after midnight", ["approved"])]
+
+
+def test_what_was_shown_does_not_grow_old_while_it_waits(desk_with: DeskWith) -> None:
+    fresh = rule("fresh", require=("two_factor",), max_age=HOUR // 4)
+    desk = desk_with(policy(rule(amount="1", hours=1), fresh))
+    shown = Verification(two_factor=True, at=desk.clock.at // 1000)
+    assert desk.states(request("a", verification=shown), request("b", verification=shown)) == ["approved", "waiting"]
+    desk.clock.at += HOUR
+    assert again(desk) == [("b", "approved")]

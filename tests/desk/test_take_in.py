@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cryptosupport.desk.cases import ChainFacts
+from cryptosupport.desk.rehearse import rehearsal
 from cryptosupport.desk.take_in import Intake, Line
 from cryptosupport.domain.errors import BadInput, ClockWentBack
 from cryptosupport.domain.money import Quantity
@@ -92,8 +93,9 @@ def test_a_bad_line_never_blocks_the_good_ones(desk_with: DeskWith) -> None:
 
 def test_a_rehearsal_decides_and_records_nothing(desk_with: DeskWith) -> None:
     desk = desk_with(policy(rule(amount="1", hours=1, **HARD)))
-    rehearsed = desk.take(request("a"), request("b"), rehearse=True)
-    assert [each.state.value for each in rehearsed] == ["approved", "rejected"]
+    with rehearsal(desk.ledger, desk.premises.judge) as stage:
+        rehearsed = replace(desk, ledger=stage).states(request("a")) + replace(desk, ledger=stage).states(request("b"))
+    assert rehearsed == ["approved", "rejected"]
     assert desk.recorded("a", "b") == ["absent", "absent"]
     assert sums(desk) == {}
 

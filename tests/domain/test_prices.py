@@ -72,12 +72,16 @@ def test_an_old_quote_does_not_shift_the_median_of_young_ones() -> None:
 
 def test_a_price_of_nothing_is_no_price() -> None:
     assert told("0", "0") == "0 of at least 2 prices, 2 too old or not usable"
+    assert told("0.00000001", "0.00000001") == "0.00000001"
 
 
 def test_sources_that_disagree_make_no_price() -> None:
     assert told("95", "100", "105") == "100"
     assert told("94.99", "100", "105") == "the sources disagree: source-0 says 94.99, the median is 100"
     assert told("95", "100", "105.01") == "the sources disagree: source-2 says 105.01, the median is 100"
+    exact = replace(RULES, max_spread=q("0.25"))
+    assert told("100", "100", "100.25", rules=exact) == "100"
+    assert told("100", "100", "100.2501", rules=exact).startswith("the sources disagree")
 
 
 @pytest.mark.parametrize(

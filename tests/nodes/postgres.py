@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,9 +33,11 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 100
 shared_buffers = 32MB
+jit = off
+"""
+_HASTY = """
 fsync = off
 full_page_writes = off
-jit = off
 autovacuum = off
 """
 _WHO_MAY = """
@@ -81,6 +84,13 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The server of this test process."""
+    with running(_SETTINGS + _HASTY) as server:
+        yield server
+
+
+@contextmanager
+def running(settings: str = _SETTINGS) -> Iterator[Postgres]:
+    """A server of our own, with ``settings``; unless they say otherwise, what it commits is on the disk."""
     folder = Path(tempfile.mkdtemp(prefix="cryptosupport-postgres-"))
     folder.chmod(0o755)
     try:
@@ -91,7 +101,7 @@ def postgres() -> Iterator[Postgres]:
         if user is not None:
             shutil.chown(data, user)
         _run(programs, ["initdb", "-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"])
-        (data / "postgresql.auto.conf").write_text(_SETTINGS, encoding="utf-8")
+        (data / "postgresql.auto.conf").write_text(settings, encoding="utf-8")
         (data / "pg_hba.conf").write_text(_WHO_MAY, encoding="utf-8")
         process, server = _start(programs, data)
         try:

@@ -87,6 +87,7 @@ def test_a_customers_own_limit_keeps_room_for_what_waits() -> None:
     assert asked(desk, "b", "1") is Outcome.WAIT
     assert asked(desk, "c", "0.5") is Outcome.DENY
     desk.cancel("b", NOW)
+    assert {(tally.booked, tally.waiting) for _, tally in desk.tallies} == {(q("2"), NOTHING)}
     assert asked(desk, "d", "0.5") is Outcome.WAIT
 
 
@@ -162,6 +163,16 @@ def test_memory_holds_only_what_still_counts_or_waits() -> None:
     desk.advance(NOW + 99 * DAY)
     assert desk.kept == 0
     assert [tally.booked for _, tally in desk.tallies] == [q("3000")]
+
+
+def test_a_request_is_kept_until_it_is_out_of_its_last_window_and_no_longer() -> None:
+    desk = replay(TWO_AN_HOUR, Rule("own", per=Per.CUSTOMER, period=Sliding(HOUR // 2), max_count=9))
+    asked(desk, "a", "1")
+    desk.advance(NOW + HOUR - 1)
+    assert desk.kept == 1
+    desk.advance(NOW + HOUR)
+    assert desk.kept == 0
+    assert list(desk.tallies) == []
 
 
 # -- whatever the order

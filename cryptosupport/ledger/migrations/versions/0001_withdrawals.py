@@ -70,6 +70,7 @@ def _withdrawals() -> None:
         Column("booked_at", BigInteger),
         Column("unbooked", Text),
         Column("turn", Integer, nullable=False),
+        Column("ended_by", Text),
         Column("txid", Text),
         Column("vout", Integer),
         Column("nonce", BigInteger),

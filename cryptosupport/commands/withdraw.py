@@ -1,0 +1,425 @@
+"""`withdraw`: take requests in, decide them within the limits, and tell where they stand."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+import click
+
+from cryptosupport.commands import output as out
+from cryptosupport.commands import params
+from cryptosupport.context import Context
+from cryptosupport.domain.errors import BadInput, Locked, SupportError
+from cryptosupport.domain.identifiers import shortened
+from cryptosupport.domain.withdrawals import State
+
+if TYPE_CHECKING:
+    from cryptosupport.desk.cases import Premises
+    from cryptosupport.desk.list_withdrawals import Unknown
+    from cryptosupport.desk.take_in import Line, Taken
+    from cryptosupport.domain.books import Ledger
+    from cryptosupport.domain.withdrawals import Withdrawal
+    from cryptosupport.outside.requestfiles import RequestLines
+
+_COLUMNS = ("request_id", "customer", "amount", "asset", "chain", "destination", "state", "why")
+_EXPLAINING = ("country", "source", "maker", "ended_by", "note", "booked", "decisions", "silent")
+_STOPPED = {State.REJECTED, State.HELD, State.WAITING, State.AWAITING_APPROVAL}
+_LOCK = "withdraw-run"
+_IN_FOURS = re.compile(r"^0x|.{1,4}")
+
+Options: TypeAlias = Mapping[str, str | None]
+"""The options that make a request, by the field that they name."""
+
+
+@params.group("withdraw", epilog="Example: cryptosupport withdraw submit --input requests.jsonl -o jsonl")
+def command() -> None:
+    """Take withdrawal requests in, decide them within the limits, and tell where they stand."""
+
+
+@command.command(
+    epilog="Example: cryptosupport withdraw submit --request-id w-1 --customer c-7 --asset BTC --chain bitcoin "
+    "--amount 0.5 --destination bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+)
+@click.option("--request-id", metavar="ID", help="The backend's id of it: one id is one request, for ever.")
+@click.option("--customer", metavar="ID", help="Who asked for it.")
+@click.option("--asset", metavar="SYMBOL", help="What to pay, by the symbol in the chain's settings.")
+@params.chain_option("Where to pay it.")
+@click.option("--amount", metavar="DECIMAL", help='How much, such as "1.5".')
+@click.option("--destination", metavar="ADDRESS", help="To whom.")
+@click.option("--memo", metavar="TEXT", help="What the destination asks for with it (a tag).")
+@click.option("--tier", metavar="NAME", help="The customer's tier, one of the policy's.")
+@click.option("--country", metavar="CODE", help='The customer\'s country, such as "DE".')
+@click.option("--note", metavar="TEXT", help="Anything for people to read.")
+@click.option("--input", "source", type=params.Source("rb"), metavar="FILE|-", help="Many requests, one a line.")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Of --input; jsonl unless told.")
+@params.operator_option("Who brings it; a signed request is brought by its key.")
+@params.dry_run
+@params.output
+@click.pass_obj
+def submit(
+    context: Context, /, source: IO[bytes] | None, form: str | None, operator: str | None, dry_run: bool, output: str,
+    **options: str | None,
+) -> None:  # fmt: skip
+    """Take in one request by options, or many with --input, and decide each by policy.toml.
+
+    What waits from before is decided again first. A request_id that is recorded
+    already is answered with what is recorded, and nothing changes. A bad line keeps
+    nobody else out. --dry-run keeps other runs waiting until it ends.
+
+    \b
+    Exit codes: 0 all allowed; 9 some wait, are held or need approval; 3 some denied;
+    2 a bad line. Of several the first that applies of 2, 3, 9, 0.
+    """
+    from cryptosupport.desk.decide_again import in_between
+    from cryptosupport.desk.take_in import Intake
+    from cryptosupport.outside.requestfiles import RequestLines
+
+    _refuse_two_ways(options, source, form)
+    context.guard_settings()
+    lines = None if source is None else RequestLines(source)
+    batches = _batches(context, options, source, lines, form, operator)
+    with _books(context, dry_run) as (ledger, premises):
+        batches = in_between(batches, ledger, premises, context.clock, _telling(context))
+        rows = out.progress(Intake(ledger, premises).take_in(batches), lines, context.options.quiet, "taking in")
+        _show(output, _taken(context, rows, lines is None), lines is None, ("repeated",), _text_of(dry_run))
+
+
+@command.command("list", epilog="Example: cryptosupport withdraw list --state held --since 24h -o csv")
+@click.option("--customer", metavar="ID", help="Only this customer's.")
+@click.option("--address", metavar="ADDRESS", help="Only those to this destination, in any spelling.")
+@click.option("--txid", metavar="TXID", help="Only those that this transaction pays.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([*map(str, State)]),
+    metavar="STATE",
+    help="Only in this state, such as held (again for more).",
+)
+@click.option("--since", type=params.Moment(), help="Only those recorded since then: a time in UTC, a day, or 24h.")
+@click.option("--overdue", is_flag=True, help="Only those not through after [intake] overdue.")
+@params.output
+@click.pass_obj
+def list_(
+    context: Context, customer: str | None, address: str | None, txid: str | None, states: Sequence[str],
+    since: int | None, overdue: bool, output: str,
+) -> None:  # fmt: skip
+    """List withdrawals in the order in which they came.
+
+    \b
+    Exit codes: 0 told, also when there is none; 6 the ledger cannot be reached.
+    """
+    from cryptosupport.domain.books import Wanted
+    from cryptosupport.domain.withdrawal_record import withdrawal_record
+
+    destination = None if address is None else _destination(context, address)
+    before = _overdue_before(context) if overdue else None
+    wanted = Wanted(customer, destination, txid, tuple(map(State, states)), since, before)
+    found = context.ledger().withdrawals(wanted)
+    _show(output, map(withdrawal_record, found))
+
+
+@command.command(epilog="Example: cryptosupport withdraw show w-1 --json")
+@click.argument("request_ids", nargs=-1, required=True, metavar="REQUEST_ID...")
+@params.output
+@click.pass_obj
+def show(context: Context, request_ids: tuple[str, ...], output: str) -> None:
+    """Show each withdrawal: its state, and what every rule said of it.
+
+    \b
+    Exit codes: 0 told; 4 one is not recorded; 6 the ledger cannot be reached.
+    """
+    from cryptosupport.desk.list_withdrawals import find_each
+
+    found = find_each(context.ledger(), request_ids)
+    _show(output, _found(context, found), single=len(request_ids) == 1)
+
+
+@command.command(epilog="Example: cryptosupport withdraw explain w-1")
+@click.argument("request_id")
+@params.output
+@click.pass_obj
+def explain(context: Context, request_id: str, output: str) -> None:
+    """Explain a withdrawal: all decisions on it with every rule and its numbers, and why other rules kept silent.
+
+    \b
+    Exit codes: 0 told; 4 it is not recorded; 6 the ledger cannot be reached.
+    """
+    from cryptosupport.desk.explain_withdrawal import as_record, explain_withdrawal
+
+    explained = explain_withdrawal(context.ledger(), request_id, context.earlier_policy)
+    _show(output, [as_record(explained)], True, _EXPLAINING, _explained)
+
+
+@command.command(epilog="Example: cryptosupport withdraw cancel w-1 --operator alice")
+@click.argument("request_id")
+@params.operator_option("Who cancels it.")
+@params.dry_run
+@params.output
+@click.pass_obj
+def cancel(context: Context, request_id: str, operator: str | None, dry_run: bool, output: str) -> None:
+    """Cancel a withdrawal that nothing has been signed for; limits have its room back at once.
+
+    \b
+    Exit codes: 0 cancelled, also when it was so before; 3 it can no longer be cancelled;
+    4 it is not recorded; 6 the ledger cannot be reached.
+    """
+    from cryptosupport.desk.cancel import cancel as cancel_it
+    from cryptosupport.domain.withdrawal_record import withdrawal_record
+
+    context.guard_settings()
+    with _books(context, dry_run) as (ledger, premises):
+        cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator))
+        _show(output, [cancelled], True, detail=_text_of(dry_run))
+
+
+@command.command(epilog="Example: cryptosupport withdraw run --fail-if-locked")
+@params.dry_run
+@click.option("--fail-if-locked", is_flag=True, help="Exit 75 when another run holds the lock, not 0.")
+@params.output
+@click.pass_obj
+def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> None:
+    """Decide again what waits, once, and tell what changed: for cron. This version decides; it does not pay yet.
+
+    \b
+    Exit codes: 0 done, also with nothing to do or when another run is at it;
+    6 the ledger cannot be reached; 75 with --fail-if-locked.
+    """
+    from cryptosupport.desk.decide_again import decide_again
+    from cryptosupport.domain.withdrawal_record import withdrawal_record
+
+    context.guard_settings()
+    moved: list[Withdrawal] = []
+    with _unless_locked(context, fail_if_locked), context.run_lock(_LOCK), _books(context, dry_run) as books:
+        moved = decide_again(*books)
+    _show(output, map(withdrawal_record, moved))
+
+
+# -- reading what is asked -------------------------------------------------------------------------------------------
+
+
+def _refuse_two_ways(options: Options, source: IO[bytes] | None, form: str | None) -> None:
+    """Raise `UsageError` unless requests come in one way: by options, or by --input."""
+    named = ", ".join(f"--{name.replace('_', '-')}" for name, text in options.items() if text is not None)
+    if source is None and not named:
+        raise click.UsageError(
+            "name one request by --request-id, --customer, --asset, --chain, --amount and --destination, or many by "
+            "--input FILE (--input - for stdin)"
+        )
+    if source is not None and named:
+        raise click.UsageError(f"--input brings whole requests: leave out {named}, or leave out --input")
+    if source is None and form is not None:
+        raise click.UsageError("--format is that of --input: give both")
+
+
+def _batches(
+    context: Context, options: Options, source: IO[bytes] | None, lines: RequestLines | None, form: str | None,
+    maker: str | None,
+) -> Iterable[Sequence[Line]]:  # fmt: skip
+    """The requests, in batches to be decided together."""
+    from cryptosupport.desk.read_requests import one_request, requests_of
+
+    if not context.policy.rules:
+        context.warn(f"{context.folder / 'policy.toml'} has no rules: every request is denied")
+    if lines is None:
+        fields = {name: text for name, text in options.items() if text is not None}
+        return [[one_request(fields, context.intake(), maker)]]
+    kind = "stdin" if source is getattr(sys.stdin, "buffer", None) else "file"
+    return requests_of(lines, form or "jsonl", context.intake(), kind, maker, lines.ready)
+
+
+def _destination(context: Context, address: str) -> str:
+    """An address as the ledger has it; what no chain reads as one is looked for as it is."""
+    from cryptosupport.desk.list_withdrawals import normal_address
+
+    normal = normal_address(address, context.intake())
+    if normal is None:
+        context.warn(f"no configured chain reads {shortened(address)} as an address: it is looked for just so")
+    return normal or address
+
+
+def _overdue_before(context: Context) -> int:
+    from cryptosupport.settings import milliseconds
+
+    return context.clock.milliseconds() - milliseconds(context.desk.intake.overdue)
+
+
+# -- doing it --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]:
+    """The ledger, and what decisions rest on. In a dry run nothing is recorded."""
+    from cryptosupport.desk.rehearse import rehearsal
+
+    ledger, premises = context.ledger(), context.premises()
+    with rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
+        yield books, premises
+    if dry_run:
+        context.note("dry run: nothing was recorded")
+
+
+def _telling(context: Context) -> Callable[[Withdrawal], None]:
+    """Tell a person who has waited long enough."""
+    return lambda moved: context.note(f"{moved.request.request_id} waited, and is {moved.state} now")
+
+
+@contextmanager
+def _unless_locked(context: Context, fail: bool) -> Iterator[None]:
+    """Leave to another run what it is at, unless that is to ``fail``."""
+    try:
+        yield
+    except Locked as locked:
+        if fail:
+            raise
+        context.note(locked.message)
+
+
+# -- records ---------------------------------------------------------------------------------------------------------
+
+
+def _taken(context: Context, rows: Iterable[Taken], single: bool) -> Iterator[out.Record]:
+    """What came of each line as records; the exit code follows the worst one told so far.
+
+    Raises `BadInput` when the only one cannot be used.
+    """
+    from cryptosupport.domain.withdrawal_record import exit_code, withdrawal_record, worst
+
+    codes: set[int] = set()
+    for taken in rows:
+        line, result = taken.line, taken.result
+        if isinstance(result, BadInput):
+            if single:
+                raise result
+            codes.add(exit_code(None))
+            context.exit_code = worst(codes)
+            yield {"line": line.number, "input": line.text, "error": _error(result)}
+        else:
+            codes.add(exit_code(result.decision.outcome))
+            context.exit_code = worst(codes)
+            yield withdrawal_record(result) | {"repeated": taken.repeated}
+
+
+def _found(context: Context, rows: Iterable[Withdrawal | Unknown]) -> Iterator[out.Record]:
+    """The withdrawals as records; the exit code is 4 from the first one on that is not recorded."""
+    from cryptosupport.desk.list_withdrawals import Unknown
+    from cryptosupport.domain.withdrawal_record import withdrawal_record
+
+    for row in rows:
+        if isinstance(row, Unknown):
+            context.exit_code = row.error.exit_code
+            yield {"input": row.request_id, "error": _error(row.error)}
+        else:
+            yield withdrawal_record(row)
+
+
+def _error(error: SupportError) -> out.Record:
+    return {"code": error.code, "message": error.message}
+
+
+# -- printing --------------------------------------------------------------------------------------------------------
+
+
+def _show(
+    output: str,
+    records: Iterable[out.Record],
+    single: bool = False,
+    further: Sequence[str] = (),
+    detail: Callable[[out.Record], str] | None = None,
+) -> None:
+    """Print withdrawals; ``further`` fields stand at the end of their records."""
+    from cryptosupport.domain.withdrawal_record import FIELDS
+
+    if output == "table":
+        records = ({**record, "why": _why(record)} for record in records)
+    out.show(output, records, columns=_COLUMNS, fields=(*FIELDS, *further), single=single, detail=detail or _text)
+
+
+def _why(record: out.Record) -> str:
+    """Why it is not allowed: what the strictest rule says, or what is wrong with the line."""
+    if (error := record.get("error")) is not None:
+        where = f"line {record['line']}" if "line" in record else record["input"]
+        return f"{where}: {error['message']}"
+    return next(iter(_reasons(record)), "")
+
+
+def _reasons(record: out.Record) -> list[str]:
+    """What the strictest rules say of one that they keep from going on."""
+    decision = record["decision"]
+    if record["state"] not in _STOPPED:
+        return []
+    strictest = (rule for rule in decision["rules"] if rule["outcome"] == decision["outcome"])
+    return [f"{rule['reason']} ({rule['name']})" for rule in strictest]
+
+
+def _text_of(dry_run: bool) -> Callable[[out.Record], str]:
+    """What a person reads of one; in a dry run it says "would be"."""
+    return lambda record: _text(record, "Would be {}: " if dry_run else "{}: ")
+
+
+def _text(record: out.Record, begins: str = "{}: ") -> str:
+    """The sentence and the reasons first, then the facts that there are, then every rule."""
+    decision, destination = record["decision"], record["destination"]
+    state = record["state"].replace("_", " ")
+    what = f"{record['amount']} {record['asset']} on {record['chain']} to {destination} for {record['customer']}."
+    sentence = begins.format(state)
+    said = [sentence[0].upper() + sentence[1:] + what, *(f"{reason}." for reason in _reasons(record))]
+    if record.get("repeated"):
+        said.append(f"It was recorded before, at {record['created_at']}; nothing was changed.")
+    prices = ", ".join(f"{symbol} {usd}" for symbol, usd in decision["prices"].items())
+    lines = [
+        ("request_id", record["request_id"]),
+        ("customer", record["customer"]),
+        ("tier", record["tier"]),
+        ("amount", f"{record['amount']} {record['asset']} ({record['base_units']} base units)"),
+        ("value", decision["value_usd"] and f"{decision['value_usd']} USD, at {prices or 'prices of before'}"),
+        ("chain", record["chain"]),
+        ("destination", destination),
+        ("", " ".join(_IN_FOURS.findall(destination))),
+        ("memo", record["memo"]),
+        ("state", state),
+        ("wallet", record["wallet"]),
+        ("txid", record["txid"]),
+        ("recorded", record["created_at"]),
+        ("changed", record["updated_at"] if record["updated_at"] != record["created_at"] else None),
+        ("policy", decision["policy"]),
+    ]
+    first = "".join(f"{out.printable(line)}\n" for line in said)
+    return f"{first}\n{out.aligned(lines)}\nrules\n{_rules(decision)}"
+
+
+def _rules(decision: out.Record) -> str:
+    return out.aligned((f"  {rule['outcome']}", f"{rule['name']}: {rule['reason']}") for rule in decision["rules"])
+
+
+def _explained(record: out.Record) -> str:
+    """All that is known of it, its decisions one after another, and the rules that do not speak of it."""
+    *earlier, _ = record["decisions"]
+    booked, silent = record["booked"], record["silent"]
+    facts = [
+        ("country", record["country"]),
+        ("came by", record["source"]),
+        ("brought by", record["maker"]),
+        ("cancelled by", record["ended_by"]),
+        ("note", record["note"]),
+        ("counts in limits", _counts(record, booked) if booked else "no"),
+    ]
+    parts = [_text(record), out.aligned(facts)]
+    parts += [f"decided before, at {turn['at']}: {turn['outcome']}\n{_rules(turn)}" for turn in reversed(earlier)]
+    if silent:
+        reasons = out.aligned((f"  {rule['name']}", rule["reason"]) for rule in silent)
+        parts.append(f"rules that speak of others\n{reasons}")
+    return "\n".join(parts)
+
+
+def _counts(record: out.Record, booked: out.Record) -> str:
+    """What counts of it, as what, since when, and where it does not."""
+    value = f" or {booked['value_usd']} USD" if booked["value_usd"] is not None else ""
+    fee = f", and up to {booked['fee_usd']} USD for the fee" if booked["fee_usd"] != "0" else ""
+    waits = " while it waits" if booked["waits"] else ""
+    but = f"; not in {', '.join(booked['not_in'])}" if booked["not_in"] else ""
+    return f"{booked['amount']} {record['asset']}{value}{fee}{waits}, since {booked['since']}{but}"
