@@ -1,4 +1,4 @@
-# make demo    real transactions of every fate on private nodes, and what the program says of each
+# make demo    transactions of every fate on private nodes, requests of every kind at a desk, and what is said of each
 # make test    linters, types, import rules, tests against real nodes, coverage
 # make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #

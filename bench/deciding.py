@@ -168,10 +168,12 @@ class Ledger:
         )
         voices = tuple(Voice(f"rule-{n}", Outcome.ALLOW, REASON) for n in range(RULES))
         decision = Decision(Outcome.ALLOW, voices, "0" * 64, at, value=micro_usd(amount, Quantity(3000, 0)))
-        facts = {"source": "file", "maker": None, "effective_tier": None, "wallet": None, "fee_units": 10**16, "fee_value": 30_000_000}
+        facts = {"source": "file", "maker": None, "effective_tier": None, "wallet": None}
         return Withdrawal(
             *(number, asked, State.APPROVED, decision),
             **facts,  # type: ignore[arg-type]
+            fee_units=10**16,
+            fee_value=30_000_000,
             value=decision.value,
             booked_at=at,
             unbooked=(),

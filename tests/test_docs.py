@@ -1,15 +1,9 @@
-"""What the documents say is what the program does.
-
-The examples of README.md run against real nodes. CRYPTOSUPPORT_UPDATE_README=1 in the environment of the tests writes
-their output into README.md, to be read before it is kept.
-"""
+"""What the documents say is what the program does; the examples of README.md run on real nodes and a real ledger."""
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,14 +17,10 @@ from cryptosupport.domain.record import BRIEF_FIELDS, FIELDS
 from cryptosupport.domain.transactions import STATE_NAMES, FailureCode, PendingReason
 from cryptosupport.outside.nodes import Anvil, Bitcoind
 from tests.conftest import ROOT, Configs, Program
+from tests.worked import ID, commands, compare, examples, lay_out, play, text
 
 README = ROOT / "README.md"
 LOOKUP = ROOT / "docs" / "lookup.md"
-UPDATE = bool(os.environ.get("CRYPTOSUPPORT_UPDATE_README"))
-
-
-def text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def table_keys(path: Path, heading: str) -> list[str]:
@@ -100,18 +90,6 @@ def test_links_between_the_documents_lead_somewhere() -> None:
 
 
 # -- the worked examples ---------------------------------------------------------------------------------------------
-
-ID = re.compile(r"(?<![0-9a-f])(?:0x)?[0-9a-f]{64}(?![0-9a-f])")
-EXAMPLE = re.compile(r"<!-- example: ([\w ]+) -->\n```console\n(.*?)```\n", re.DOTALL)
-# What differs from run to run: ids, addresses, times, ports, and fees, which follow the length of signatures.
-VARIES = (
-    (ID, "ID"),
-    (re.compile(r"0x[0-9a-fA-F]{40}\b"), "ADDRESS"),
-    (re.compile(r"\bbcrt1[0-9a-z]+"), "ADDRESS"),
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "TIME"),
-    (re.compile(r"127\.0\.0\.1:\d+"), "NODE"),
-    (re.compile(r"\d+\.\d{5,}"), "AMOUNT"),  # fees, and the change after them
-)
 
 
 @dataclass(frozen=True)
@@ -194,15 +172,11 @@ SCENARIOS = {
 }
 
 
-def steady(said: str) -> str:
-    """The text without what differs from run to run; the columns of a table move with their content."""
-    for pattern, name in VARIES:
-        said = pattern.sub(name, said)
-    return re.sub(r"(?m) +$", "", said)
+AT_THE_DESK = ["submit", "explain"]
 
 
-def test_there_are_five_worked_examples() -> None:
-    assert [name for name, _ in EXAMPLE.findall(text(README))] == list(SCENARIOS)
+def test_there_are_seven_worked_examples() -> None:
+    assert list(examples(README)) == [*SCENARIOS, *AT_THE_DESK]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -217,31 +191,29 @@ def test_a_worked_example_of_the_readme_says_what_really_happens(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    anvil = anvil_with(
-        "--no-mining"
-    )  # blocks only where the scenario makes them, so that heights are the same each time
+    anvil = anvil_with("--no-mining")  # blocks only where the scenario makes them: heights are the same each time
     configs({"ethereum": anvil, "bitcoin": bitcoind})
     ids = SCENARIOS[name](Nodes(anvil, bitcoind, run, tmp_path))
-    written = dict(EXAMPLE.findall(text(README)))[name]
-    commands = [line[2:] for line in written.splitlines() if line.startswith("$ ")]
-    old = list(dict.fromkeys(ID.findall("\n".join(commands))))
-    exit_code, happened = 0, ""
-    for command in commands:
+    written = examples(README)[name]
+    old = dict.fromkeys(ID.findall("\n".join(commands(written))))
+
+    def today(command: str) -> str:
         for before, now in zip(old, ids, strict=False):
             command = command.replace(before, now)
-        match shlex.split(command):
-            case ["cryptosupport", *arguments]:
-                done = run(*arguments)
-                exit_code, said = done.exit_code, done.stdout
-                assert "Traceback" not in done.stderr
-            case ["cat", file]:
-                said = text(tmp_path / file)
-            case ["echo", "$?"]:
-                said = f"{exit_code}\n"
-            case other:
-                raise AssertionError(f"the examples know no {other}")
-        happened += f"$ {command}\n{said}"
-    if UPDATE:
-        ports = happened.replace(f":{anvil.port}", ":8545").replace(f":{bitcoind.port}", ":8332")
-        README.write_text(text(README).replace(written, ports), encoding="utf-8")
-    assert steady(happened) == steady(dict(EXAMPLE.findall(text(README)))[name])
+        return command
+
+    def as_written(happened: str) -> str:
+        return happened.replace(f":{anvil.port}", ":8545").replace(f":{bitcoind.port}", ":8332")
+
+    compare(README, name, play(written, run, tmp_path, today), as_written)
+
+
+def test_the_worked_examples_at_the_desk_say_what_really_happens(
+    run: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    lay_out(README, tmp_path)
+    assert run("init", "--chain", "bitcoin").exit_code == 0
+    for name in AT_THE_DESK:
+        compare(README, name, play(examples(README)[name], run, tmp_path))

@@ -404,3 +404,10 @@ def test_the_text_of_any_policy_says_all_of_it(rules: list[dict[str, Any]], tier
     again = policy_of(canonical({"tiers": tiers, "rules": rules}).decode(), "a file")
     assert again == read
     assert again.hash == read.hash
+
+
+@pytest.mark.parametrize("name", ["default deny", "hard cap", "run cap", "hot wallet"])
+def test_a_rule_cannot_speak_as_the_program_itself(tmp_path: Path, name: str) -> None:
+    (tmp_path / "policy.toml").write_text(f'[[rules]]\nname = "{name}"\nallow = true\n', encoding="utf-8")
+    with pytest.raises(BadSettings, match="choose another"):
+        load_policy(tmp_path)

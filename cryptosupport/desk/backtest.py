@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptosupport.desk.read_history import Past
 from cryptosupport.domain.money import Quantity, format_base_units
-from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
+from cryptosupport.domain.policy.decision import HOT_WALLET, Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Judge, NotKnown
 from cryptosupport.domain.policy.replay import Replay
 from cryptosupport.domain.policy.rules import Booking, Per, Policy, Rule
@@ -58,7 +58,8 @@ class Comparison:
         """Count the request that came as the ``number``-th."""
         self.before[past.outcome] += 1
         self.after[after.outcome] += 1
-        if (past.outcome, past.approvals) not in ((after.outcome, after.approvals), (after.outcome, None)):
+        asked = past.approvals in (after.approvals, None) or after.outcome is not Outcome.APPROVAL
+        if past.outcome is not after.outcome or not asked:
             self.changed += 1
             keep = heapq.heappush if len(self._listed) < self.most else heapq.heappushpop
             keep(self._listed, (-number, Change(past, after)))
@@ -145,7 +146,7 @@ class _Course:
         beside = past.beside
         if booking.wallet is None and self._wallets:
             reason = f"rules speak of wallets, and {booking.chain} had no hot wallet"
-            beside += (Voice("hot wallet", Outcome.HOLD, reason),)
+            beside += (Voice(HOT_WALLET, Outcome.HOLD, reason),)
         return Case(
             booking,
             past.created_at,

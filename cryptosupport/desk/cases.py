@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cryptosupport.domain.books import Books
 from cryptosupport.domain.money import NOTHING, Asset, Quantity
-from cryptosupport.domain.policy.decision import Outcome, Voice
+from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Evidence, Judge, NotKnown
 from cryptosupport.domain.policy.rules import Booking, Per
 from cryptosupport.domain.prices import NoPrice, Price, PriceRules, Pricing, Quote, micro_usd, price
@@ -115,7 +115,7 @@ class Cases:
             prices=prices,
             no_value=no_value,
             known_since=self._known.get((request.customer, request.destination)),
-            evidence=_evidence(request),
+            evidence=evidence_of(request),
             hot_balance=_hot_balance(request, booking, self._premises),
             customer_balance=self._left.of(each, booking),
             further=(*_further(request, booking, self._premises), *further),
@@ -178,7 +178,8 @@ def _wallet(each: Incoming, chain: ChainFacts) -> str | None:
     return max(chain.hot_wallets, key=weight) if len(chain.hot_wallets) > 1 else next(iter(chain.hot_wallets), None)
 
 
-def _evidence(request: Request) -> dict[str, Evidence]:
+def evidence_of(request: Request) -> dict[str, Evidence]:
+    """What the request shows. A beneficiary is shown by a name, and by a provider or that the wallet is their own."""
     shown, to = request.verification, request.beneficiary
     found = {}
     if shown is not None:
@@ -205,10 +206,10 @@ def _further(request: Request, booking: Booking, premises: Premises) -> Iterator
     cap = premises.chains[request.chain].hard_caps.get(request.asset.symbol)
     if cap is not None and not request.amount <= cap:
         reason = f"{request.amount} {request.asset.symbol} is over the asset's hard cap of {cap}"
-        yield Voice("hard cap", Outcome.DENY, reason)
+        yield Voice(HARD_CAP, Outcome.DENY, reason)
     rules = premises.judge.policy.rules
     if booking.wallet is None and any(rule.per is Per.WALLET or "wallet" in rule.match for rule in rules):
-        yield Voice("hot wallet", Outcome.HOLD, f"rules speak of wallets, and {request.chain} has no hot wallet")
+        yield Voice(HOT_WALLET, Outcome.HOLD, f"rules speak of wallets, and {request.chain} has no hot wallet")
 
 
 class _Left:

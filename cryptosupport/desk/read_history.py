@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NoReturn, TypeAlias, TypeVar
 
-from cryptosupport.desk.cases import Premises, _evidence
+from cryptosupport.desk.cases import Premises, evidence_of
 from cryptosupport.desk.decide_again import booking_of
 from cryptosupport.domain.books import Ledger, Wanted
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.money import Quantity, parse_base_units
-from cryptosupport.domain.policy.decision import Outcome, Voice
+from cryptosupport.domain.policy.decision import HARD_CAP, RUN_CAP, Outcome, Voice
 from cryptosupport.domain.policy.judging import Evidence
 from cryptosupport.domain.policy.rules import EVIDENCE, Booking, Policy
 from cryptosupport.domain.prices import MICRO
@@ -32,7 +32,7 @@ Fields: TypeAlias = Mapping[str, object]
 """One line of a file, by the names that the columns of CSV have."""
 
 _GIVEN_BACK = frozenset({State.CANCELLED, State.EXPIRED, State.REVERTED})
-_BESIDE = frozenset({"hard cap", "run cap"})
+_BESIDE = frozenset({HARD_CAP, RUN_CAP})
 """What speaks beside the rules of any policy; it says again what it said."""
 
 
@@ -69,7 +69,7 @@ def history_of(ledger: Ledger, premises: Premises) -> Iterator[Past]:
             decision.outcome,
             decision.approvals,
             tuple(voice for voice in decision.voices if voice.rule in _BESIDE),
-            _evidence(withdrawal.request),
+            evidence_of(withdrawal.request),
             decision.at if withdrawal.turn > 1 else None,
             _given_back(withdrawal.state, decision.outcome, withdrawal.updated_at),
         )

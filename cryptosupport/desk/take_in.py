@@ -10,7 +10,7 @@ from cryptosupport.domain.books import Books, Ledger
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.booking import book
-from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
+from cryptosupport.domain.policy.decision import RUN_CAP, Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.prices import usd
@@ -108,11 +108,11 @@ class Intake:
         if cap is None:
             return None
         if value is None:
-            return Voice("run cap", Outcome.HOLD, f"its value is not known: {case.no_value}")
+            return Voice(RUN_CAP, Outcome.HOLD, f"its value is not known: {case.no_value}")
         total = self._brought + value
         if total <= cap:
             return None
-        return Voice("run cap", Outcome.HOLD, f"{usd(total)} in one run is over the cap of {usd(cap)}")
+        return Voice(RUN_CAP, Outcome.HOLD, f"{usd(total)} in one run is over the cap of {usd(cap)}")
 
 
 def _source(line: Line) -> str:

@@ -1,47 +1,61 @@
-"""The demo: this program asked about transactions of every fate on private nodes, and held to what it should say."""
+"""The demo: this program on private nodes and at a desk of its own, held to what it should say.
+
+It is asked about transactions of every fate, then it takes withdrawal requests in and decides them.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from cryptosupport.outside import scenes
+from cryptosupport.outside.desk_scenes import Step, desk_steps
 from cryptosupport.outside.nodes import program, start_anvil, start_bitcoind
 from cryptosupport.outside.scenes import Look
 
 ANVIL_OPTIONS = ("--no-mining", "--slots-in-an-epoch", "1")
 
+Act: TypeAlias = Look | Step
+"""What is done in a scene: a look at a transaction, or a step at the desk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A look, what the program said (`text` for people, `record` for programs), and where that is not as expected."""
+    """An act, what the program said (`text` for people, `record` for programs), and where that is not as expected."""
 
     number: int
-    look: Look
+    act: Act
     text: str
-    record: Mapping[str, Any]
+    record: Any
     differences: tuple[str, ...]
 
     @property
     def command(self) -> str:
         """What a person would type."""
-        return f"cryptosupport tx status {self.look.txid}"
+        return shlex.join(("cryptosupport", *self.act.arguments))
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """What was written before it."""
+        return self.act.files if isinstance(self.act, Step) else {}
 
 
-def play(locale: str) -> Iterator[Scene]:
-    """Start both nodes, make one transaction after the other, show what `tx status` says, and stop the nodes.
+def play(locale: str, now: int) -> Iterator[Scene]:
+    """Start both nodes, make one transaction after the other, show what `tx status` says, and go on at the desk.
 
-    Raises `BadSettings` where a node's program is missing, `NodeFailed` where one does not start.
+    ``now`` (seconds since 1970) is when the desk's prices are of. Raises `BadSettings` where a node's program is
+    missing, `NodeFailed` where one does not start.
     """
     for name in ("anvil", "bitcoind"):  # before either is started
         program(name)
@@ -51,13 +65,19 @@ def play(locale: str) -> Iterator[Scene]:
         start_anvil(*ANVIL_OPTIONS) as evm,
         start_bitcoind() as bitcoin,
     ):
-        chains = Path(folder) / "configs" / "chains"
-        chains.mkdir(parents=True)
         for name, text in scenes.settings(evm, bitcoin).items():
-            (chains / f"{name}.toml").write_text(text, encoding="utf-8")
-        looks = chain(scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin))
-        for number, look in enumerate(looks, 1):
-            yield _scene(number, look, Path(folder), locale)
+            _write(Path(folder) / "configs" / "chains" / f"{name}.toml", text)
+        acts: Iterable[Act] = chain(scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin), desk_steps(now))
+        for number, act in enumerate(acts, 1):
+            yield _scene(number, act, Path(folder), locale)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that its owner alone can write, whatever the umask: others are not taken for settings."""
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -65,35 +85,48 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _scene(number: int, look: Look, folder: Path, locale: str) -> Scene:
-    """Ask the program about ``look`` twice: as a person and as a program."""
-    _, text, _ = _run(look, folder, locale)
-    exit_code, output, complaint = _run(look, folder, locale, "--json")
+def _scene(number: int, act: Act, folder: Path, locale: str) -> Scene:
+    """Run the command of ``act`` twice: as a person and as a program, which finds what the first one left."""
+    told_by = act.arguments
+    if isinstance(act, Step):
+        told_by = act.told_by or told_by
+        for name, text in act.files.items():
+            _write(folder / name, text)
+    exit_code, text, complaint = _run(act.arguments, folder, locale)
+    differences = list(_exit_codes(act, exit_code))
+    exit_code, output, told = _run((*told_by, "--json"), folder, locale)
     try:
-        record: dict[str, Any] = json.loads(output)
+        record = json.loads(output or told)
     except ValueError:
-        return Scene(number, look, text, {}, (f"no JSON but {output[:200]!r}; on stderr {complaint[:500]!r}",))
-    return Scene(number, look, text, record, tuple(_differences(look, exit_code, record)))
+        return Scene(number, act, text, {}, (f"no JSON but {output[:200]!r}; on stderr {told[:500]!r}",))
+    differences += _differences(act, exit_code, record)
+    return Scene(number, act, text + complaint, record, tuple(dict.fromkeys(differences)))
 
 
-def _run(look: Look, folder: Path, locale: str, *options: str) -> tuple[int, str, str]:
-    """Run `tx status` in a process of its own, as a person would."""
+def _run(arguments: Sequence[str], folder: Path, locale: str) -> tuple[int, str, str]:
+    """Run the program in a process of its own, as a person would: exit code, what it said, what it complained of."""
     folders = ["--configs", str(folder / "configs"), "--data", str(folder / "data"), "--locale", locale]
-    command = [sys.executable, "-m", "cryptosupport", *folders, "tx", "status", look.txid, *options]
+    command = [sys.executable, "-m", "cryptosupport", *folders, *arguments]
     checkout = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-def _differences(look: Look, exit_code: int, record: Mapping[str, Any]) -> Iterator[str]:
-    if exit_code != look.exit_code:
-        yield f"exit code {exit_code}, expected {look.exit_code}"
-    for key, expected in look.expected.items():
+def _differences(act: Act, exit_code: int, record: Any) -> Iterator[str]:
+    yield from _exit_codes(act, exit_code)
+    for key, expected in act.expected.items():
         told = _at(record, key)
         if told != expected:
             yield f"{key} is {told!r}, expected {expected!r}"
+
+
+def _exit_codes(act: Act, exit_code: int) -> Iterator[str]:
+    if exit_code != act.exit_code:
+        yield f"exit code {exit_code}, expected {act.exit_code}"
 
 
 def _at(record: Any, dotted: str) -> Any:

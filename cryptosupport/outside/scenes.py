@@ -32,6 +32,11 @@ class Look:
     exit_code: int
     expected: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The command that looks."""
+        return "tx", "status", self.txid
+
 
 def settings(evm: Anvil, bitcoin: Bitcoind) -> dict[str, str]:
     """The chain files of the two nodes, by chain name."""

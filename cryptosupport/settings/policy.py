@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptosupport.domain.errors import BadSettings
-from cryptosupport.domain.policy.decision import Outcome
+from cryptosupport.domain.policy.decision import DEFAULT_DENY, HARD_CAP, HOT_WALLET, RUN_CAP, Outcome
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Period, Sliding, Unit
 from cryptosupport.domain.policy.rules import EVIDENCE, MATCHABLE, Per, Policy, Rule
 from cryptosupport.domain.withdrawals import canonical
@@ -223,6 +223,8 @@ def _true(value: Any) -> bool:
 def _name(text: str) -> str:
     if not text or len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
         raise ValueError(f"use 1 to {_LONGEST_NAME} characters that can be seen, and no blank at an end")
+    if text in (DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET):
+        raise ValueError("the program itself speaks under this name: choose another")
     return text
 
 

@@ -22,7 +22,6 @@ from cryptosupport.context import Context
 from cryptosupport.desk import read_requests
 from cryptosupport.domain.books import Wanted
 
-
 LOADED = (
     *("alembic.command", "alembic.runtime.environment", "cryptography.hazmat.primitives.serialization", "psycopg"),
     *("sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg", "keyring", "zoneinfo"),

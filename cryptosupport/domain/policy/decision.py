@@ -22,6 +22,10 @@ class Outcome(StrEnum):
         return _STRICTNESS[self]
 
 
+DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET = "default deny", "hard cap", "run cap", "hot wallet"
+"""What speaks beside the rules: that none of them permits, an asset's hard cap, the cap of one run, a wallet that rules
+ask for and nobody has."""
+
 _STRICTNESS = {outcome: place for place, outcome in enumerate(Outcome)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from cryptosupport.domain.money import NOTHING, Quantity
-from cryptosupport.domain.policy.decision import Decision, Outcome, Voice, strictest
+from cryptosupport.domain.policy.decision import DEFAULT_DENY, Decision, Outcome, Voice, strictest
 from cryptosupport.domain.policy.periods import describe, duration
 from cryptosupport.domain.policy.rules import Booking, Policy, Rule
 from cryptosupport.domain.policy.windows import Measure, Place, Window, measures
@@ -15,10 +15,6 @@ from cryptosupport.domain.prices import MICRO
 
 Used: TypeAlias = Callable[[Place], Quantity]
 """What is used already, by place."""
-
-DEFAULT_DENY = "default deny"
-"""The name under which it speaks that no rule permits."""
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptosupport.domain.policy.decision import Outcome
-from cryptosupport.domain.policy.judging import DEFAULT_DENY, Case, Judge
+from cryptosupport.domain.policy.decision import DEFAULT_DENY, Outcome
+from cryptosupport.domain.policy.judging import Case, Judge
 from cryptosupport.domain.policy.lint import Remark, Shape, can_match, is_covered, lint, shapes_of
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Sliding, Unit
 from cryptosupport.domain.policy.rules import Per, Policy, Rule

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from cryptosupport.domain.policy.decision import Outcome, Voice, strictest
-from cryptosupport.domain.policy.judging import DEFAULT_DENY, Case, Judge, Used
+from cryptosupport.domain.policy.decision import DEFAULT_DENY, Outcome, Voice, strictest
+from cryptosupport.domain.policy.judging import Case, Judge, Used
 from cryptosupport.domain.policy.periods import Sliding
 from cryptosupport.domain.policy.rules import Per, Policy, Rule
 from cryptosupport.domain.policy.why import Measured, Spoken, explain
