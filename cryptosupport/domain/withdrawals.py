@@ -136,9 +136,9 @@ class Withdrawal:
     ``id`` counts in order of arrival. ``effective_tier`` is what rules saw: the policy's lowest for a request without
     one. ``fee_units`` is the most that paying it may cost in base units of its own asset (0 where the fee is in another
     coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it counts against any limit, and
-    ``unbooked`` names the windows in which it does not count (`Decision.unbooked`). ``source`` is how it came, ``maker``
-    who brought it: the key that signed it, else the operator. ``turn`` counts the decisions; ``decision`` is the last
-    one. ``ended_by`` is who cancelled it.
+    ``unbooked`` names the windows in which it does not count (`Decision.unbooked`). ``source`` is how it came and
+    ``maker`` who brought it: the key that signed it, else the operator. ``turn`` counts the decisions; ``decision`` is
+    the last one. ``ended_by`` is who cancelled it.
     """
 
     id: int
