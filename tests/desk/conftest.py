@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptosupport.ledger.engine import open_engine
-from cryptosupport.ledger.schema import ready
 from sqlalchemy import Engine
 
 from cryptosupport.domain.policy.rules import Policy
+from cryptosupport.ledger.engine import open_engine
+from cryptosupport.ledger.schema import ready
 from tests.desk.deskkit import Desk, Turned, ledger_in
 
 
