@@ -84,6 +84,7 @@ def test_an_absolute_file_is_where_it_says(desk: Any, tmp_path: Path) -> None:
         ('keys = { backend = "" }', "keys.backend: write ssh-ed25519"),
         (f'keys = {{ backend = "{"0" * 63}" }}', "keys.backend: write ssh-ed25519"),
         (f'keys = {{ backend = "{KEY}\\nx" }}', "keys.backend: write ssh-ed25519"),
+        ('keys = { backend = "MC4CAQAwBQYDK2VwBCIEIHUNTER2" }', "keys.backend: write ssh-ed25519"),
         (f'keys = {{ "" = "{KEY}" }}', "keys: '' is not a name"),
         ('key = "x"', "unknown key 'key'; did you mean 'keys'?"),
         ('balances = ""', "balances: '' names no file"),
@@ -96,8 +97,9 @@ def test_an_absolute_file_is_where_it_says(desk: Any, tmp_path: Path) -> None:
     ],
 )
 def test_an_intake_that_cannot_be_kept_is_refused(desk: Any, text: str, said: str) -> None:
-    with pytest.raises(BadSettings, match=rf"desk\.toml.*: .*{re.escape(said)}"):
+    with pytest.raises(BadSettings, match=rf"desk\.toml.*: .*{re.escape(said)}") as refused:
         desk(f"[intake]\n{text}")
+    assert "HUNTER2" not in refused.value.message  # a key that cannot be used may be a private one
 
 
 # -- [prices] and [desk] ---------------------------------------------------------------------------------------------
@@ -237,11 +239,23 @@ def test_a_link_counts_as_what_it_leads_to(folder: Path, tmp_path: Path) -> None
         refuse_writable_by_others(folder)
 
 
-def test_the_feeds_of_other_programs_may_be_theirs(folder: Path) -> None:
-    for name in ("prices.toml", "balances.csv"):
-        (folder / name).touch()
-        (folder / name).chmod(0o666)
-    refuse_writable_by_others(folder)
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_further_files_count_wherever_they_are(folder: Path, tmp_path: Path, mode: int) -> None:
+    inside, elsewhere = folder / "prices.toml", tmp_path / "balances.csv"
+    for path in (inside, elsewhere):
+        path.touch(0o600)
+        refuse_writable_by_others(folder, [inside, elsewhere])
+        path.chmod(0o600 | mode)
+        refuse_writable_by_others(folder)
+        with pytest.raises(BadSettings) as caught:
+            refuse_writable_by_others(folder, [inside, elsewhere])
+        assert caught.value.message.startswith(f"{path} can be written by others than its owner")
+        path.chmod(0o600)
+
+
+def test_a_further_file_that_is_missing_is_told_where_it_is_read(folder: Path) -> None:
+    (folder / "link.toml").symlink_to("nowhere")
+    refuse_writable_by_others(folder, [folder / "none.toml", folder / "link.toml", folder / "desk.toml" / "x"])
 
 
 def test_the_packages_presets_are_left_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cryptosupport.domain.errors import BadSettings
 from cryptosupport.settings import (
     PRESETS,
+    DeskSettings,
     Endpoint,
     chain_names,
     data_folder,
@@ -21,6 +22,8 @@ from cryptosupport.settings import (
     load_desk,
     load_wallets,
 )
+from cryptosupport.settings.policy import load_policy
+from cryptosupport.settings.reading import MOST_BYTES
 
 EVM = 'family = "evm"\n'
 ENDPOINT = EVM + "endpoints = [%s]\n"
@@ -154,6 +157,34 @@ def test_a_link_to_nothing_and_a_folder_are_not_taken_for_an_absent_file(
         (folder / name).mkdir()
     with pytest.raises(BadSettings, match=rf"{name} cannot be read: "):
         load_wallets(folder) if name == "wallets.toml" else load_desk(folder)
+
+
+@pytest.mark.parametrize("name", ["wallets.toml", "desk.toml", "policy.toml", "chains/dev.toml"])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("pipe", "it is no regular file"),
+        ("/dev/zero", "it is no regular file"),
+        ("large", "it has more than 1048576 bytes"),
+    ],
+)
+def test_what_is_no_file_and_what_is_too_large_is_told_and_not_waited_for(
+    folder: Path, name: str, kind: str, said: str
+) -> None:
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    elif kind == "large":
+        (folder / name).write_bytes(b"#" * (MOST_BYTES + 1))
+    else:
+        (folder / name).symlink_to(kind)
+    read = {"wallets.toml": load_wallets, "desk.toml": load_desk, "policy.toml": load_policy}
+    with pytest.raises(BadSettings, match=rf"{name} cannot be read: .*{said}"):
+        read.get(name, lambda folder: load_chain(folder, "dev"))(folder)
+
+
+def test_a_file_of_the_greatest_size_is_read(folder: Path) -> None:
+    (folder / "desk.toml").write_bytes(b"#" * MOST_BYTES)
+    assert load_desk(folder) == DeskSettings()
 
 
 # -- folders that are closed, too long, or nobody's ------------------------------------------------------------------

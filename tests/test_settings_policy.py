@@ -388,7 +388,11 @@ BODIES = st.one_of(
     together(st.fixed_dictionaries({"require": st.lists(st.sampled_from(EVIDENCE), min_size=1)}), EXCEED),
     st.fixed_dictionaries({"require": st.just(["identity", "beneficiary"]), "max_age": SPANS}),
 )
-MATCHES = st.dictionaries(st.sampled_from(MATCHABLE), st.one_of(WORDS, st.lists(WORDS, min_size=1)), min_size=1)
+MATCHES = st.dictionaries(
+    st.sampled_from([name for name in MATCHABLE if name != "country"]),
+    st.one_of(WORDS, st.lists(WORDS, min_size=1)),
+    min_size=1,
+)
 RULES = st.lists(
     together(st.fixed_dictionaries({"name": WORDS}, optional={"match": MATCHES}), BODIES),
     unique_by=lambda table: str(table["name"]),
@@ -410,4 +414,11 @@ def test_the_text_of_any_policy_says_all_of_it(rules: list[dict[str, Any]], tier
 def test_a_rule_cannot_speak_as_the_program_itself(tmp_path: Path, name: str) -> None:
     (tmp_path / "policy.toml").write_text(f'[[rules]]\nname = "{name}"\nallow = true\n', encoding="utf-8")
     with pytest.raises(BadSettings, match="choose another"):
+        load_policy(tmp_path)
+
+
+def test_a_country_is_two_capital_letters(tmp_path: Path) -> None:
+    rule = '[[rules]]\nname = "kp"\nmatch = { country = ["kp"] }\ndeny = true\n'
+    (tmp_path / "policy.toml").write_text(rule, encoding="utf-8")
+    with pytest.raises(BadSettings, match="two capital letters"):
         load_policy(tmp_path)

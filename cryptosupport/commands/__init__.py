@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; every error has become text or JSON on stderr."""
     context = Context()
+    context.options.log = "json" if params.wants_json(arguments) else "text"  # --log comes later, and may differ
     _replace_what_cannot_be_encoded()
     terminated: list[int] = []
     try:
@@ -147,7 +148,7 @@ def _fail(
     elif isinstance(usage, click.UsageError):
         text = io.StringIO()
         usage.show(text)
-        say(text.getvalue().rstrip())
+        say(*text.getvalue().rstrip().split("\n"))
     else:
         say(f"error: {message}")
     return exit_code

@@ -12,7 +12,7 @@ _COLUMNS = ("verdict", "name", "message", "advice")
 
 
 @params.command("doctor", epilog="Example: cryptosupport doctor --chain ethereum --json")
-@params.chain
+@params.chain_option("Of one chain only: nodes and wallets, not policy, prices and ledger.")
 @params.output
 @click.pass_obj
 def command(context: Context, chain: str | None, output: str) -> None:

@@ -10,7 +10,7 @@ from cryptosupport.context import Context
 
 
 @params.command("init", epilog="Example: cryptosupport init --chain bitcoin --chain ethereum")
-@click.argument("folder", required=False, metavar="[DIR]")
+@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(readable=False), callback=params.not_empty)
 @click.option("--chain", "chains", multiple=True, metavar="NAME", help="Only this chain's preset (again for more).")
 @params.output
 @click.pass_obj
@@ -32,8 +32,8 @@ def command(context: Context, folder: str | None, chains: tuple[str, ...], outpu
 
 
 def _next_steps(record: out.Record) -> str:
-    folder = record["folder"]
-    kept = "".join(f"kept as it is: {path}\n" for path in record["kept"])
+    folder = out.printable(record["folder"])
+    kept = "".join(f"kept as it is: {out.printable(path)}\n" for path in record["kept"])
     return f"""wrote {len(record["written"])} file(s) to {folder}
 {kept}
 Next:

@@ -73,13 +73,14 @@ def backup(context: Context, file: Path, output: str) -> None:
 
 
 def _upgraded(record: out.Record) -> str:
+    url = out.printable(record["url"])
     match record["before"], record["after"]:
         case None, after:
-            return f"{record['url']}: a new ledger, at revision {after}\n"
+            return f"{url}: a new ledger, at revision {after}\n"
         case before, after if before == after:
-            return f"{record['url']}: up to date, at revision {after}\n"
+            return f"{url}: up to date, at revision {after}\n"
         case before, after:
-            return f"{record['url']}: upgraded from revision {before} to {after}\n"
+            return f"{url}: upgraded from revision {before} to {after}\n"
 
 
 def _stands(record: out.Record) -> str:
@@ -99,4 +100,4 @@ def _stands(record: out.Record) -> str:
 
 def _copied(record: out.Record) -> str:
     rows = "".join(f"  {number} {name}\n" for name, number in record["rows"].items())
-    return f"wrote {record['file']}, whole and checked; rows by table:\n{rows}"
+    return f"wrote {out.printable(record['file'])}, whole and checked; rows by table:\n{rows}"

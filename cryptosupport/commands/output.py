@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from cryptosupport.context import at_terminal
+from cryptosupport.context.machine import printable as printable
 from cryptosupport.domain.errors import SupportError
 
 R = TypeVar("R")
@@ -58,7 +59,7 @@ def show(
             _lines(_csv(records, fields or columns))
         case _ if single and detail is not None:
             for record in records:
-                _write(detail(record))
+                _write("\n".join(map(printable, detail(record).split("\n"))))
         case _:
             _tables(records, columns)
 
@@ -157,7 +158,7 @@ def _tables(records: Iterable[Record], columns: Sequence[str]) -> None:
 
 def aligned(lines: Iterable[tuple[str, Any]]) -> str:
     """Names and values in two columns; a name without a value is left out."""
-    pairs = [(name, printable(_text(value))) for name, value in lines if value not in (None, "", [], {})]
+    pairs = [(printable(name), printable(_text(value))) for name, value in lines if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in pairs), default=0)
     return "".join(f"{name:<{width}}  {value}".rstrip() + "\n" for name, value in pairs)
 
@@ -179,11 +180,6 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple | dict):
         return msgspec.json.encode(value).decode() if value else ""
     return str(value)
-
-
-def printable(text: str) -> str:
-    """The text without characters that could steer a terminal or turn the reading direction."""
-    return "".join(character for character in text if character.isprintable() or character == " ")
 
 
 def progress(rows: Iterable[R], lines: Input | None, quiet: bool, label: str = "looking up") -> Iterator[R]:

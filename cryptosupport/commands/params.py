@@ -13,15 +13,24 @@ from typing import IO, Any, TypeVar
 import click
 
 from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.identifiers import shortened
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 FORMATS = ("table", "json", "jsonl", "csv")
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: T) -> T:
+    """The value. Raises `BadParameter` for an empty text: a shell variable that is not set is not the default."""
+    if value == "":
+        raise click.BadParameter("it is empty: give it a value, or leave it out", ctx, param)
+    return value
+
+
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     """Hand a common option to the context, wherever on the command line it stood."""
-    if value is not None and value is not False and param.name is not None:
+    if not_empty(ctx, param, value) is not None and value is not False and param.name is not None:
         setattr(ctx.obj.options, param.name, value)
 
 
@@ -36,7 +45,7 @@ def _common() -> list[click.Parameter]:
             type=click.Choice(["text", "json"]),
             expose_value=False,
             callback=_keep,
-            help="How warnings are written to stderr.",
+            help="Form of warnings; json with --json.",
         ),
     ]
 
@@ -48,6 +57,25 @@ class Command(click.Command):
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
         self.params.extend(_common())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line. Raises `BadInput` for text that is no UTF-8; names of files may be any bytes."""
+        rest = super().parse_args(ctx, args)
+        for param in self.params:
+            if param.type is click.STRING and not ctx.resilient_parsing:
+                _refuse_other_bytes(ctx, param)
+        return rest
+
+
+def _refuse_other_bytes(ctx: click.Context, param: click.Parameter) -> None:
+    """Raise `BadInput` for bytes that are no UTF-8: neither the ledger nor JSON can hold them."""
+    given = ctx.params.get(param.name or "")
+    for text in given if isinstance(given, tuple) else (given,):
+        try:
+            if isinstance(text, str):
+                text.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput(f"{param.get_error_hint(ctx)} is not UTF-8: {shortened(text)}", field=param.name) from error
 
 
 class Group(click.Group):

@@ -49,7 +49,8 @@ def check(context: Context, draft: Path | None, output: str) -> None:
 
     policy = _policy(context, draft)
     assets, wallets = _settings(context)
-    remarks = check_policy(policy, draft or context.folder / "policy.toml", assets, wallets, context.quotes())
+    path = draft or context.folder / "policy.toml"
+    remarks = check_policy(policy, path, assets, wallets, context.quotes(), context.sources)
     context.exit_code = exit_code(remarks)
     sound = output == "table" and not remarks
     records = [{"hash": policy.hash, "rules": len(policy.rules)}] if sound else map(as_record, remarks)
@@ -84,7 +85,7 @@ def explain(context: Context, /, source: str, shown: tuple[str, ...], output: st
     from cryptosupport.desk.explain_policy import as_record, explain_policy
 
     intake, now = context.intake(), context.clock.now()
-    what_if = explain_policy(context.ledger(), context.premises(), intake, fields, source, shown, now)
+    what_if = explain_policy(context.ledger(make=False), context.premises(), intake, fields, source, shown, now)
     out.show(output, [as_record(what_if)], columns=_ANSWER, single=True, detail=_answered)
 
 
@@ -113,7 +114,7 @@ def usage(
 
     shapes = list(shapes_of(context.policy, *_settings(context)))
     asked = Asked(customer, _normal(context, destination), rule, top)
-    told = show_usage(context.ledger(), Judge(context.policy), shapes, asked)
+    told = show_usage(context.ledger(make=False), Judge(context.policy), shapes, asked)
     out.show(output, map(as_record, told), columns=_USAGE, fields=_USAGE_FIELDS)
 
 
@@ -159,9 +160,7 @@ def backtest(
 
 def _policy(context: Context, draft: Path | None) -> Policy:
     """policy.toml, or a draft of it."""
-    from cryptosupport.settings.policy import load_policy_file
-
-    return context.policy if draft is None else load_policy_file(draft, context.desk.desk.timezone)
+    return context.policy if draft is None else context.draft(draft)
 
 
 def _settings(context: Context) -> tuple[dict[str, dict[str, Asset]], dict[str, tuple[str, str]]]:
@@ -185,7 +184,7 @@ def _history(context: Context, draft: Policy, source: IO[bytes] | None, form: st
     if source is None:
         if form is not None:
             raise click.UsageError("--format is that of --input: give both")
-        return history_of(context.ledger(), context.premises(draft))
+        return history_of(context.ledger(make=False), context.premises(draft))
     lines = RequestLines(source)
     return out.progress(history_in(lines, form or "jsonl", draft), lines, context.options.quiet, "replaying")
 

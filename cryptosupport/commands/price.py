@@ -37,5 +37,5 @@ def status(context: Context, output: str) -> None:
         context.warn(f"desk.toml of {context.folder} names no price files: add [prices] files")
     context.exit_code = 8 if complaints else 0
     symbols = {symbol for chain in context.chain_settings() for symbol in chain.assets}
-    seen = show_prices(quotes, symbols, prices.rules, {}, context.clock.milliseconds())
+    seen = show_prices(quotes, symbols, prices.rules, context.last_prices(), context.clock.milliseconds())
     out.show(output, map(as_row if output == "table" else as_record, seen), columns=_COLUMNS, fields=_FIELDS)

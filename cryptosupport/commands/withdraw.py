@@ -14,7 +14,7 @@ from cryptosupport.commands import output as out
 from cryptosupport.commands import params
 from cryptosupport.context import Context
 from cryptosupport.domain.errors import BadInput, Locked, SupportError
-from cryptosupport.domain.identifiers import shortened
+from cryptosupport.domain.identifiers import is_secret, shortened
 from cryptosupport.domain.withdrawals import State
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ def submit(
     Exit codes: 0 all allowed; 9 some wait, are held or need approval; 3 some denied;
     2 a bad line. Of several the first that applies of 2, 3, 9, 0.
     """
-    from cryptosupport.desk.decide_again import in_between
     from cryptosupport.desk.take_in import Intake
     from cryptosupport.outside.requestfiles import RequestLines
 
@@ -83,8 +82,8 @@ def submit(
     lines = None if source is None else RequestLines(source)
     batches = _batches(context, options, source, lines, form, operator)
     with _books(context, dry_run) as (ledger, premises):
-        batches = in_between(batches, ledger, premises, context.clock, _telling(context))
-        rows = out.progress(Intake(ledger, premises).take_in(batches), lines, context.options.quiet, "taking in")
+        intake = Intake(ledger, premises, _telling(context), context.same_policy)
+        rows = out.progress(intake.take_in(batches), lines, context.options.quiet, "taking in")
         _show(output, _taken(context, rows, lines is None), lines is None, ("repeated",), _text_of(dry_run))
 
 
@@ -119,7 +118,7 @@ def list_(
     destination = None if address is None else _destination(context, address)
     before = _overdue_before(context) if overdue else None
     wanted = Wanted(customer, destination, txid, tuple(map(State, states)), since, before)
-    found = context.ledger().withdrawals(wanted)
+    found = context.ledger(make=False).withdrawals(wanted)
     _show(output, map(withdrawal_record, found))
 
 
@@ -135,7 +134,7 @@ def show(context: Context, request_ids: tuple[str, ...], output: str) -> None:
     """
     from cryptosupport.desk.list_withdrawals import find_each
 
-    found = find_each(context.ledger(), request_ids)
+    found = find_each(context.ledger(make=False), request_ids)
     _show(output, _found(context, found), single=len(request_ids) == 1)
 
 
@@ -151,7 +150,7 @@ def explain(context: Context, request_id: str, output: str) -> None:
     """
     from cryptosupport.desk.explain_withdrawal import as_record, explain_withdrawal
 
-    explained = explain_withdrawal(context.ledger(), request_id, context.earlier_policy)
+    explained = explain_withdrawal(context.ledger(make=False), request_id, context.earlier_policy)
     _show(output, [as_record(explained)], True, _EXPLAINING, _explained)
 
 
@@ -256,7 +255,7 @@ def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]
     """The ledger, and what decisions rest on. In a dry run nothing is recorded."""
     from cryptosupport.desk.rehearse import rehearsal
 
-    ledger, premises = context.ledger(), context.premises()
+    ledger, premises = context.ledger(make=not dry_run), context.premises()
     with rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
         yield books, premises
     if dry_run:
@@ -312,7 +311,7 @@ def _found(context: Context, rows: Iterable[Withdrawal | Unknown]) -> Iterator[o
     for row in rows:
         if isinstance(row, Unknown):
             context.exit_code = row.error.exit_code
-            yield {"input": row.request_id, "error": _error(row.error)}
+            yield {"input": "…" if is_secret(row.request_id) else row.request_id, "error": _error(row.error)}
         else:
             yield withdrawal_record(row)
 

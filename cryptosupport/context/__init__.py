@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import SystemClock, at_terminal, say
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cryptosupport.desk.diagnose_withdrawals import Withdrawing
     from cryptosupport.domain.addresses import Address
     from cryptosupport.domain.books import Ledger
+    from cryptosupport.domain.money import Quantity
     from cryptosupport.domain.policy.lint import Remark
     from cryptosupport.domain.policy.rules import Policy
     from cryptosupport.domain.prices import Pricing, Quote
@@ -35,12 +37,16 @@ class Context(Opening):
     def __init__(self) -> None:
         super().__init__()
         self._engine: Engine | None = None
+        self._policy_stamp: tuple[int, int, int] | None = None
+        self._passing: TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
         """Let go of what was opened; whoever is still asking a node gives up."""
         super().close()
         if self._engine is not None:
             self._engine.dispose()
+        if self._passing is not None:
+            self._passing.cleanup()
 
     # -- withdrawals
 
@@ -54,37 +60,63 @@ class Context(Opening):
 
         if self.folder == PRESETS:
             raise BadSettings("there is no settings folder: `cryptosupport init` writes one, with policy.toml to edit")
-        refuse_writable_by_others(self.folder)
+        refuse_writable_by_others(self.folder, self._told_by_others())
+
+    def _told_by_others(self) -> list[Path]:
+        """The files that the desk's own programs write, and that decide about money too."""
+        balances = self.desk.intake.balances_file(self.folder)
+        return [*self.desk.prices.paths(self.folder), *([] if balances is None else [balances])]
 
     @cached_property
     def policy(self) -> Policy:
         """policy.toml."""
         from cryptosupport.settings.policy import load_policy
 
-        return self._with_addresses(load_policy(self.folder, self.desk.desk.timezone))
+        where = str(self.folder / "policy.toml")
+        self._policy_stamp = self._stamp()
+        return self._with_addresses(load_policy(self.folder, self.desk.desk.timezone), where)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ways in which requests come: what rules match as `source`."""
+        return ("option", "file", "stdin", *self.desk.intake.keys)
+
+    def same_policy(self) -> None:
+        """Raise `BadSettings` when policy.toml is another one than when this run read it."""
+        from cryptosupport.domain.errors import BadSettings
+
+        if self._stamp() != self._policy_stamp:
+            where = self.folder / "policy.toml"
+            raise BadSettings(f"{where} was changed meanwhile: what was told is recorded; run it again for the rest")
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """What tells one version of policy.toml from another."""
+        try:
+            status = (self.folder / "policy.toml").stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def draft(self, path: Path) -> Policy:
         """A policy that is not in force."""
         from cryptosupport.settings.policy import load_policy_file
 
-        return self._with_addresses(load_policy_file(path, self.desk.desk.timezone))
+        return self._with_addresses(load_policy_file(path, self.desk.desk.timezone), str(path))
 
     def earlier_policy(self, text: str) -> Policy:
         """A policy as the ledger kept it."""
         from cryptosupport.settings.policy import policy_of
 
-        return self._with_addresses(policy_of(text, "the ledger's policy"))
+        return self._with_addresses(policy_of(text, "the ledger's policy"), None)
 
-    def _with_addresses(self, policy: Policy) -> Policy:
-        """The policy with the destinations of its rules in normal form, as requests have them.
-
-        Raises `BadSettings` for one that no chain of the settings can read: its rule would never match.
-        """
+    def _with_addresses(self, policy: Policy, where: str | None) -> Policy:
+        """The policy with the destinations of its rules in normal form, as requests have them."""
         from cryptosupport.domain.policy.destinations import with_normal_destinations
 
         if not any("destination" in rule.match for rule in policy.rules):
             return policy
-        return with_normal_destinations(policy, [self._address_reader(chain) for chain in self._all_chains()])
+        readers = [self._address_reader(chain) for chain in self._all_chains()]
+        return with_normal_destinations(policy, readers, where)
 
     def ledger_engine(self) -> Engine:
         """The database of the ledger, as it is."""
@@ -96,14 +128,41 @@ class Context(Opening):
             self._engine = open_engine(resolved, self.data_folder, from_reference=resolved != url)
         return self._engine
 
-    def ledger(self) -> Ledger:
-        """The ledger, ready to work with: an empty database gets its tables. Raises `BadSettings`, `Unreachable`."""
+    def ledger(self, make: bool = True) -> Ledger:
+        """The ledger, ready to work with: an empty database gets its tables. Raises `BadSettings`, `Unreachable`.
+
+        Who only looks does not ``make`` one: where there is no file yet, it is an empty one that is gone afterwards.
+        """
+        from cryptosupport.ledger.engine import open_engine
         from cryptosupport.ledger.ledger import SqlLedger, time_of
         from cryptosupport.ledger.schema import ready
 
         engine = self.ledger_engine()
+        if not make and self._no_ledger_yet():
+            self.warn(f"there is no ledger at {engine.url.database} yet: the first `withdraw submit` makes it")
+            self._passing = TemporaryDirectory(prefix="cryptosupport-")
+            self._engine = engine = open_engine("sqlite:///ledger.db", Path(self._passing.name))
         ready(engine)
         return SqlLedger(engine, time_of(self.clock))
+
+    def last_prices(self) -> Mapping[str, Quantity]:
+        """The last prices that counted lately, in USD; none without a ledger, and a warning where it cannot be read."""
+        from cryptosupport.domain.errors import SupportError
+        from cryptosupport.ledger.ledger import last_prices
+
+        try:
+            return {} if self._no_ledger_yet() else last_prices(self.ledger_engine(), self.clock.milliseconds())
+        except SupportError as error:
+            self.warn(f"how far prices moved cannot be told: {error.message}")
+            return {}
+
+    def _no_ledger_yet(self) -> bool:
+        """Whether the ledger is a SQLite file that is not there."""
+        from cryptosupport.ledger.engine import file_of
+        from cryptosupport.settings.reading import is_there
+
+        file = file_of(self.ledger_engine())
+        return file is not None and not is_there(file)
 
     def run_lock(self, name: str) -> AbstractContextManager[None]:
         """Be the only run of ``name`` meanwhile. Raises `Locked` when another one holds it."""
@@ -143,7 +202,7 @@ class Context(Opening):
             chains=self._chain_facts(),
             price_rules=self.desk.prices.rules,
             quotes=self.quotes,
-            hot_balance=HotBalances(lambda name: self.chains(name)[0], addresses, self.clock),
+            hot_balances=HotBalances(lambda name: self.chains(name)[0], addresses, self.clock),
             balances=None if path is None else Balances(path, milliseconds(intake.balances_max_age)),
             run_cap=intake.run_cap_value,
         )
@@ -175,7 +234,7 @@ class Context(Opening):
             hot = sorted(wallet.name for wallet in own if wallet.role == "hot")
             caps = {name: asset.most for name, asset in chain.assets.items() if asset.most is not None}
             coin = chain.coin if chain.max_fee else None
-            facts[chain.name] = ChainFacts(coin, chain.max_fee, tuple(hot), caps)
+            facts[chain.name] = ChainFacts(chain.by_symbol, coin, chain.max_fee, tuple(hot), caps)
         return facts
 
     def _address_reader(self, chain: ChainSettings) -> Callable[[str], Address | None]:
@@ -213,18 +272,19 @@ class Context(Opening):
         from cryptosupport.desk.check_policy import check_policy
         from cryptosupport.desk.diagnose_withdrawals import Withdrawing
         from cryptosupport.desk.show_prices import show_prices
+        from cryptosupport.settings.reading import is_there
 
         path = self.folder / "policy.toml"
 
         def remarks(policy: Policy) -> list[Remark]:
             assets = {each.name: each.by_symbol for each in self._all_chains()}
             wallets = {name: (wallet.chain, wallet.role) for name, wallet in self.wallets.items()}
-            return check_policy(policy, path, assets, wallets, self._quotes()[0])
+            return check_policy(policy, path, assets, wallets, self._quotes()[0], self.sources)
 
         def prices() -> tuple[list[Pricing], list[str]]:
             quotes, complaints = self._quotes()
             symbols = {symbol for each in self.chain_settings() for symbol in each.by_symbol}
-            seen = show_prices(quotes, symbols, self.desk.prices.rules, {}, self.clock.milliseconds())
+            seen = show_prices(quotes, symbols, self.desk.prices.rules, self.last_prices(), self.clock.milliseconds())
             return [each.pricing for each in seen], complaints
 
         def ledger() -> dict[str, Any]:
@@ -232,11 +292,18 @@ class Context(Opening):
 
             return status(self.ledger_engine())
 
+        def last_decision() -> int | None:
+            from cryptosupport.ledger.schema import last_decision
+
+            return last_decision(self.ledger_engine())
+
         return Withdrawing(
-            policy=lambda: self.policy if path.exists() else None,
+            policy=lambda: self.policy if is_there(path) else None,
             remarks=remarks,
             intake=self.intake,
             prices=prices,
             min_sources=lambda: self.desk.prices.min_sources,
             ledger=ledger,
+            last_decision=last_decision,
+            now=self.clock.milliseconds,
         )

@@ -29,12 +29,27 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def say(message: str) -> None:
-    """Write a line to stderr. Where that is closed or full nobody is told, and the work goes on."""
+def printable(text: str) -> str:
+    """The text on one line, without characters that could steer a terminal or turn the reading direction.
+
+    Blanks of any kind become spaces, and bytes of a file name that are no UTF-8 question marks.
+
+    >>> printable("red\\x1b[31m,\\nnot \\udcff")
+    'red[31m, not ?'
+    """
+    if text.isprintable():
+        return text
+    encoded = text.encode(errors="replace").decode()
+    return "".join(each if each.isprintable() else " " if each.isspace() else "" for each in encoded)
+
+
+def say(*lines: str) -> None:
+    """Write lines to stderr, printable. Where that is closed or full nobody is told, and the work goes on."""
     import click
 
     try:
-        click.echo(message, err=True)
+        for line in lines:
+            click.echo(printable(line), err=True)
     except OSError:
         sys.stderr = None  # else the interpreter would fail on it once more at exit
 

@@ -222,7 +222,10 @@ class Opening:
         if self.options.log == "json":
             import json
 
-            message = json.dumps({"level": "warning", "at": self.clock.now(), "message": message})
+            from cryptosupport.domain.wording import iso_time
+
+            record = {"level": "warning", "at": iso_time(self.clock.now()), "message": message}
+            message = json.dumps(record, ensure_ascii=False)
         else:
             message = f"warning: {message}"
         say(message)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cryptosupport.desk.cases import Premises
-from cryptosupport.desk.decide_again import booking_of
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import NoSuchRecord, Refused
 from cryptosupport.domain.policy.booking import unbook
@@ -26,7 +25,7 @@ def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None =
         if before.state not in UNSIGNED:
             raise Refused(f"{request_id} is {before.state}: it can no longer be cancelled", state=before.state)
         after = replace(before, state=State.CANCELLED, booked_at=None, unbooked=(), ended_by=by, updated_at=books.now)
-        booking = booking_of(before)
+        booking = before.booking
         if before.booked_at is not None:
             books.load([booking])
             waits = before.state is State.WAITING

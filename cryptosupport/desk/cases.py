@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from cryptosupport.domain.books import Books
 from cryptosupport.domain.money import NOTHING, Asset, Quantity
-from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, Outcome, Voice
+from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, SETTINGS, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Evidence, Judge, NotKnown
 from cryptosupport.domain.policy.rules import Booking, Per
 from cryptosupport.domain.prices import NoPrice, Price, PriceRules, Pricing, Quote, micro_usd, price
 from cryptosupport.domain.withdrawals import Request, Withdrawal
 
 
+class HotBalances(Protocol):
+    """What the desk's own wallets hold."""
+
+    def ask(self, wallet: str, chain: str, asset: Asset) -> None:
+        """Ask a node what ``wallet`` holds of ``asset``, unless it was asked just now."""
+
+    def __call__(self, wallet: str, asset: Asset) -> Quantity | NotKnown:
+        """What was answered last."""
+
+
 class CustomerBalances(Protocol):
     """The desk's feed of what its customers have."""
+
+    def read(self) -> None:
+        """Read the feed, unless it is as it was when it was read last."""
 
     @property
     def as_of(self) -> int | None:
@@ -29,12 +42,15 @@ class CustomerBalances(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChainFacts:
-    """What deciding needs of a chain. ``max_fee`` is the most that one payment may cost, in base units of ``coin``; 0
-    without a cap, and then the coin does not matter.
+    """What deciding needs of a chain: its assets by symbol, and what paying may cost.
+
+    ``max_fee`` is the most that one payment may cost, in base units of ``coin``; 0 without a cap, and then the coin
+    does not matter.
     """
 
-    coin: Asset | None
-    max_fee: int
+    assets: Mapping[str, Asset]
+    coin: Asset | None = None
+    max_fee: int = 0
     hot_wallets: tuple[str, ...] = ()
     hard_caps: Mapping[str, Quantity] = field(default_factory=dict)
 
@@ -43,7 +59,7 @@ class ChainFacts:
 class Premises:
     """All that decisions rest on beside the requests and the ledger.
 
-    ``quotes`` are read anew for each transaction. ``hot_balance`` asks a node what a wallet holds of an asset.
+    ``quotes`` are read anew for each transaction.
     ``run_cap`` is the most that one run may bring in, in micro-USD.
     """
 
@@ -51,7 +67,7 @@ class Premises:
     chains: Mapping[str, ChainFacts]
     price_rules: PriceRules
     quotes: Callable[[], Mapping[str, Sequence[Quote]]]
-    hot_balance: Callable[[str, str, Asset], Quantity | NotKnown]
+    hot_balances: HotBalances
     balances: CustomerBalances | None = None
     run_cap: int | None = None
 
@@ -83,6 +99,11 @@ class Pricer:
         return self._found[symbol]
 
     @property
+    def symbols(self) -> list[str]:
+        """The symbols that have a price that counts."""
+        return [symbol for symbol in self._quotes if isinstance(self.price(symbol), Price)]
+
+    @property
     def counted(self) -> dict[str, Quantity]:
         """The prices that counted, in USD."""
         return {symbol: found.usd for symbol, found in self._found.items() if isinstance(found, Price)}
@@ -97,7 +118,7 @@ class Cases:
         self._premises = premises
         self._now = books.now
         self._left = _Left(premises, books, [each.request.customer for each in incoming])
-        self._priced = {id(each): _booking(each, premises, pricer) for each in incoming}
+        self._priced = {id(each): priced_booking(each, premises, pricer) for each in incoming}
         cooling = any(rule.cooling is not None for rule in premises.judge.policy.rules)
         pairs = {(each.request.customer, each.request.destination) for each in incoming} if cooling else set()
         # What came before in this same transaction is as new as this one.
@@ -126,9 +147,11 @@ class Cases:
         self._left.take(booking)
 
 
-def _booking(each: Incoming, premises: Premises, pricer: Pricer) -> tuple[Booking, tuple[tuple[str, str], ...], str]:
+def priced_booking(
+    each: Incoming, premises: Premises, pricer: Pricer
+) -> tuple[Booking, tuple[tuple[str, str], ...], str]:
     """How windows count it, the prices that were used, and why it has no value ("" if it has one)."""
-    request, chain = each.request, premises.chains[each.request.chain]
+    request, chain = each.request, _chain(each, premises)
     symbol, coin, fee = request.asset.symbol, chain.coin, NOTHING
     priced = {symbol: pricer.price(symbol)}
     if coin is not None and chain.max_fee:
@@ -145,22 +168,36 @@ def _booking(each: Incoming, premises: Premises, pricer: Pricer) -> tuple[Bookin
         # What was decided on stays decided on; a higher value of today counts (M26: the higher of the two).
         value, fee_value = max(value or 0, each.earlier.value), max(fee_value, each.earlier.fee_value)
         missing = []
-    booking = Booking(
+    if chain.assets.get(symbol) != request.asset and each.earlier is not None:
+        fee = Quantity(each.earlier.fee_units, request.amount.decimals)  # nothing is known of its coin any more
+    booking = _booking_of(each, premises, value, fee if request.asset.contract is None else NOTHING, fee_value)
+    prices = tuple((found.symbol, str(found.usd)) for found in priced.values() if isinstance(found, Price))
+    return booking, prices, "; ".join(f"no usable price of {found.symbol}: {found.reason}" for found in missing)
+
+
+def _booking_of(
+    each: Incoming, premises: Premises, value: int | None, fee: Quantity, fee_value: int
+) -> Booking:
+    request = each.request
+    return Booking(
         customer=request.customer,
         tier=premises.judge.policy.tier(request.tier),
         country=request.country,
-        asset=symbol,
+        asset=request.asset.symbol,
         chain=request.chain,
-        wallet=_wallet(each, chain),
+        wallet=_wallet(each, _chain(each, premises)),
         destination=request.destination,
         source=each.source,
         amount=request.amount,
         value=value,
-        fee=fee if request.asset.contract is None else NOTHING,
+        fee=fee,
         fee_value=fee_value,
     )
-    prices = tuple((found.symbol, str(found.usd)) for found in priced.values() if isinstance(found, Price))
-    return booking, prices, "; ".join(f"no usable price of {found.symbol}: {found.reason}" for found in missing)
+
+
+def _chain(each: Incoming, premises: Premises) -> ChainFacts:
+    """The request's chain; nothing is known of one that is no longer in the settings."""
+    return premises.chains.get(each.request.chain, ChainFacts({}))
 
 
 def _wallet(each: Incoming, chain: ChainFacts) -> str | None:
@@ -192,28 +229,59 @@ def evidence_of(request: Request) -> dict[str, Evidence]:
 
 
 def _hot_balance(request: Request, booking: Booking, premises: Premises) -> Quantity | NotKnown:
-    """Asked only where a rule needs it: intake needs no node otherwise."""
-    rules = premises.judge.policy.rules
-    if not any(rule.max_percent is not None and rule.matches(booking) for rule in rules):
+    if not _asks_for_hot_balance(booking, premises):
         return NotKnown("no rule asks for it")
     if booking.wallet is None:
         return NotKnown(f"{request.chain} has no hot wallet")
-    return premises.hot_balance(booking.wallet, request.chain, request.asset)
+    return premises.hot_balances(booking.wallet, request.asset)
+
+
+def _asks_for_hot_balance(booking: Booking, premises: Premises) -> bool:
+    rules = premises.judge.policy.rules
+    return any(rule.max_percent is not None and rule.matches(booking) for rule in rules)
+
+
+def ask_ahead(incoming: Iterable[Incoming], premises: Premises) -> None:
+    """Find out what takes time, before the transaction: meanwhile nobody else could decide.
+
+    Asks nodes only for what rules need; intake needs none otherwise.
+    """
+    rules = premises.judge.policy.rules
+    if premises.balances is not None and any("balance" in rule.require for rule in rules):
+        premises.balances.read()
+    if not any(rule.max_percent is not None for rule in rules):
+        return
+    for each in incoming:
+        request = each.request
+        booking = _booking_of(each, premises, None, NOTHING, 0)
+        if booking.wallet is not None and _asks_for_hot_balance(booking, premises):
+            premises.hot_balances.ask(booking.wallet, request.chain, request.asset)
 
 
 def _further(request: Request, booking: Booking, premises: Premises) -> Iterator[Voice]:
-    """What speaks beside the rules: an asset's hard cap (M27), and a wallet that rules ask for and nobody has."""
-    cap = premises.chains[request.chain].hard_caps.get(request.asset.symbol)
+    """What speaks beside the rules: settings that have changed since the request came, an asset's hard cap (M27), and a
+    wallet that rules ask for and nobody has.
+    """
+    chain, symbol = premises.chains.get(request.chain, ChainFacts({})), request.asset.symbol
+    if chain.assets.get(symbol) != request.asset:
+        reason = f"{symbol} on {request.chain}, as it was asked for, is no longer in the settings"
+        yield Voice(SETTINGS, Outcome.WAIT, reason)
+    cap = chain.hard_caps.get(symbol)
     if cap is not None and not request.amount <= cap:
         reason = f"{request.amount} {request.asset.symbol} is over the asset's hard cap of {cap}"
         yield Voice(HARD_CAP, Outcome.DENY, reason)
     rules = premises.judge.policy.rules
     if booking.wallet is None and any(rule.per is Per.WALLET or "wallet" in rule.match for rule in rules):
-        yield Voice(HOT_WALLET, Outcome.HOLD, f"rules speak of wallets, and {request.chain} has no hot wallet")
+        reason = f"rules speak of wallets, and {request.chain} has no hot wallet"
+        yield Voice(HOT_WALLET, Outcome.HOLD, reason, unknown=True)
 
 
 class _Left:
-    """What customers have left: what the feed says, less what they asked for since, in this transaction too."""
+    """What customers have left: what the feed says, less what they asked for since, in this transaction too.
+
+    The feed holds what a customer may still ask for: the backend takes an amount off when it is asked for. Where the
+    two clocks differ, what was asked for around its moment counts twice rather than never.
+    """
 
     def __init__(self, premises: Premises, books: Books, customers: Sequence[str]) -> None:
         rules = premises.judge.policy.rules
@@ -221,24 +289,32 @@ class _Left:
         self._feed = premises.balances if self._rules else None
         self._now = books.now
         as_of = None if self._feed is None else self._feed.as_of
-        self._spent = {} if as_of is None else books.spent_since(sorted(set(customers)), as_of)
+        self._since = None if as_of is None else min(as_of, books.now) - _CLOCKS_APART
+        self._spent = {} if self._since is None else books.spent_since(sorted(set(customers)), self._since)
 
     def of(self, each: Incoming, booking: Booking) -> Quantity | NotKnown | None:
-        """What is left before this request; None where the desk has no feed."""
+        """What is left for this request; None where the desk has no feed."""
         if self._feed is None or not any(rule.matches(booking) for rule in self._rules):
             return None
         balance = self._feed.of(booking.customer, booking.asset, self._now)
         if not isinstance(balance, Quantity):
             return balance
-        spent = self._spent.get((booking.customer, booking.asset), NOTHING)
-        as_of = self._feed.as_of
-        if each.earlier is not None and as_of is not None and each.earlier.created_at > as_of:
-            spent -= booking.amount  # it is itself among what was asked for since
-        left = balance - spent
-        return left if left.units > 0 else NOTHING
+        left = balance - self._spent.get((booking.customer, booking.asset), NOTHING)
+        # One that waits is itself among what was asked for since, or was taken off before the feed was made.
+        return left if each.earlier is None else left + booking.amount
 
     def take(self, booking: Booking) -> None:
         """Count a request that was not refused."""
         if self._feed is not None:
             key = booking.customer, booking.asset
             self._spent[key] = self._spent.get(key, NOTHING) + booking.amount
+
+
+_CLOCKS_APART = 5000
+"""The clocks of the feed and of the ledger may differ by so many milliseconds."""
+
+
+def in_base_units(fee: Quantity, request: Request) -> int:
+    """A fee in the request's own asset as its base units, rounded up."""
+    more = 10 ** max(fee.decimals - request.amount.decimals, 0)
+    return -(-fee.units // more) if more > 1 else fee.at(request.amount.decimals)

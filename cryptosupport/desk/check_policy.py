@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,24 @@ def check_policy(
     assets: Mapping[str, Mapping[str, Asset]],
     wallets: Mapping[str, tuple[str, str]],
     priced: Collection[str],
+    sources: Collection[str],
 ) -> list[Remark]:
     """All that is to be said about the policy in the file ``path``, which may be missing.
 
     ``assets`` are those of each chain by symbol, ``wallets`` have their chain and role, ``priced`` are the symbols that
-    have a source of prices.
+    have a source of prices, ``sources`` are the ways in which requests come.
     """
     if not policy.rules:
-        fault = "has no rules" if path.exists() else "is not there"
+        fault = "has no rules" if os.path.lexists(path) else "is not there"
         return [Remark("warning", None, f"{path} {fault}: everything is denied")]
-    return [*lint(policy, assets, wallets, priced), *_nobody_to_ask(policy)]
+    return [*lint(policy, assets, wallets, priced), *_from_nowhere(policy, sources), *_nobody_to_ask(policy)]
+
+
+def _from_nowhere(policy: Policy, sources: Collection[str]) -> Iterator[Remark]:
+    """Rules that speak of a source which no request has."""
+    for rule in policy.rules:
+        for name in sorted(rule.match.get("source", frozenset()) - frozenset(sources)):
+            yield Remark("error", rule.name, f"speaks of source {name}: requests come by {', '.join(sorted(sources))}")
 
 
 def _nobody_to_ask(policy: Policy) -> Iterator[Remark]:

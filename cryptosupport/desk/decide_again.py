@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TypeVar
 
-from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer
-from cryptosupport.desk.take_in import in_base_units
-from cryptosupport.domain.books import Ledger
-from cryptosupport.domain.money import Quantity
+from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer, ask_ahead, in_base_units
+from cryptosupport.desk.value_late import value_late
+from cryptosupport.domain.books import Books, Ledger, Wanted
 from cryptosupport.domain.policy.booking import Queue, Turn
 from cryptosupport.domain.policy.judging import Case
-from cryptosupport.domain.policy.rules import Booking
-from cryptosupport.domain.ports import Clock
-from cryptosupport.domain.withdrawals import DECIDED, Withdrawal
-
-T = TypeVar("T")
+from cryptosupport.domain.withdrawals import DECIDED, State, Withdrawal
 
 AT_ONCE = 500
 """How many are decided in one transaction."""
-
-
-def booking_of(withdrawal: Withdrawal) -> Booking:
-    """How windows count it as it is recorded."""
-    request = withdrawal.request
-    return Booking(
-        customer=request.customer,
-        tier=withdrawal.effective_tier,
-        country=request.country,
-        asset=request.asset.symbol,
-        chain=request.chain,
-        wallet=withdrawal.wallet,
-        destination=request.destination,
-        source=withdrawal.source,
-        amount=request.amount,
-        value=withdrawal.value,
-        fee=Quantity(withdrawal.fee_units, request.amount.decimals),
-        fee_value=withdrawal.fee_value,
-    )
-
-
-EVERY = 60_000
-"""While requests come in, what waits is decided again every so many milliseconds."""
-
-
-def in_between(
-    batches: Iterable[T], ledger: Ledger, premises: Premises, clock: Clock, tell: Callable[[Withdrawal], None]
-) -> Iterator[T]:
-    """Give out ``batches``, and before them decide again what waits: it goes before what comes.
-
-    Before the first one, then every minute, and whenever a calendar period of the policy is over. ``tell`` hears of
-    those whose state changed.
-    """
-    due = 0
-    for batch in batches:
-        now = clock.milliseconds()
-        if now >= due:
-            for moved in decide_again(ledger, premises):
-                tell(moved)
-            ends = [window.ends(now) for window in premises.judge.windows.values()]
-            due = min([now + EVERY, *(end for end in ends if end is not None)])
-        yield batch
 
 
 def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:
@@ -69,24 +20,40 @@ def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:
 
     One that goes on waiting keeps its place.
     """
-    moved: list[Withdrawal] = []
+    ask_ahead_for_waiting(ledger, premises)
     with ledger.write(premises.judge) as books:
-        queue, pricer, last = Queue(premises.judge, books.tallies), Pricer(premises, books), 0
-        while waiting := books.waiting(last, AT_ONCE):
-            last = waiting[-1].id
-            incoming = [Incoming(each.request, each.source, each) for each in waiting]
-            recorded = [booking_of(each) for each in waiting]
-            cases = Cases(incoming, premises, books, pricer)
-            books.load(recorded)
-            for before, each, booking in zip(waiting, incoming, recorded, strict=True):
-                case = cases.case(each)
-                turn = queue.decide(case, booking, before.booked_at, before.unbooked)
-                if turn.changed:
-                    after = _as_decided(before, turn, case)
-                    books.change(before, after)
-                    if after.state is not before.state:
-                        moved.append(after)
+        pricer = Pricer(premises, books)
+        value_late(books, premises, pricer)
+        moved = decide_waiting(books, premises, pricer)
         books.keep_prices(pricer.counted)
+    return moved
+
+
+def ask_ahead_for_waiting(ledger: Ledger, premises: Premises) -> None:
+    """Find out before the transaction what those who wait need."""
+    if not any(rule.max_percent is not None for rule in premises.judge.policy.rules):
+        return
+    those = ledger.withdrawals(Wanted(states=(State.WAITING,)))
+    ask_ahead((Incoming(each.request, each.source, each) for each in those), premises)
+
+
+def decide_waiting(books: Books, premises: Premises, pricer: Pricer) -> list[Withdrawal]:
+    """Decide all that waits once more, in order of arrival; say which changed their state."""
+    moved: list[Withdrawal] = []
+    queue, last = Queue(premises.judge, books.tallies), 0
+    while waiting := books.waiting(last, AT_ONCE):
+        last = waiting[-1].id
+        incoming = [Incoming(each.request, each.source, each) for each in waiting]
+        cases = Cases(incoming, premises, books, pricer)
+        books.load([each.booking for each in waiting])
+        for before, each in zip(waiting, incoming, strict=True):
+            case = cases.case(each)
+            turn = queue.decide(case, before.booking, before.booked_at, before.unbooked)
+            if turn.changed:
+                after = _as_decided(before, turn, case)
+                books.change(before, after)
+                if after.state is not before.state:
+                    moved.append(after)
     return moved
 
 

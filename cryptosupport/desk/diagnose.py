@@ -5,7 +5,7 @@ Every file is read and every node asked whatever the others say, so that one run
 
 from __future__ import annotations
 
-import stat
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from cryptosupport.settings import (
     load_chain,
     load_desk,
     load_wallets,
+    others_write,
 )
 
 SCHEMA = "cryptosupport.doctor/1"
@@ -119,25 +120,30 @@ def _python(version: tuple[int, int, int]) -> Verdict:
 
 
 def _folder(folder: Path, wallets: Mapping[str, WalletSettings]) -> Iterator[Verdict]:
+    further, fault = _feeds(folder)
+    watched = dict.fromkeys((folder, *sorted(folder.rglob("*.toml")), *further))
     if folder == PRESETS:
         said = f"the presets in the package ({folder}): public nodes, no wallets"
         yield warn("settings", said, "run `cryptosupport init`, then put your own nodes into chains/*.toml")
-    elif open_to_others := [path for path in (folder, *sorted(folder.rglob("*.toml"))) if _others_write(path)]:
+    elif open_to_others := [path for path in watched if others_write(path)]:
         said = f"others than the owner can write {', '.join(map(str, open_to_others))}"
-        yield warn("settings", said, f"run `chmod -R go-w {folder}`: commands that move money refuse such settings")
+        elsewhere = (path for path in open_to_others if not path.is_relative_to(folder))
+        command = shlex.join(["chmod", "-R", "go-w", *map(str, (folder, *elsewhere))])
+        yield warn("settings", said, f"run `{command}`: commands that move money refuse such settings")
     else:
         yield ok("settings", f"{folder}, with {len(wallets)} wallet{'' if len(wallets) == 1 else 's'}")
+    if fault is not None:
+        yield fault
+
+
+def _feeds(folder: Path) -> tuple[Sequence[Path], Verdict | None]:
+    """The files of prices and balances, which may be elsewhere; or what is wrong with desk.toml, which names them."""
     try:
-        load_desk(folder)
+        desk = load_desk(folder)
     except BadSettings as error:
-        yield bad_settings("desk.toml", error.message, "correct the file")
-
-
-def _others_write(path: Path) -> bool:
-    try:
-        return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-    except OSError:
-        return False  # a link that leads nowhere, or a folder that is closed to us: told where the file is read
+        return (), bad_settings("desk.toml", error.message, "correct the file")
+    balances = desk.intake.balances_file(folder)
+    return (*desk.prices.paths(folder), *([] if balances is None else [balances])), None
 
 
 def _memory(installation: Installation) -> Verdict:

@@ -9,8 +9,15 @@ from typing import Any
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
 from cryptosupport.domain.errors import BadSettings, Unreachable
 from cryptosupport.domain.policy.lint import Remark
+from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.prices import NoPrice, Pricing
+
+_STANDS_STILL = 1000
+"""The clock may be behind the last decision by so many milliseconds."""
+
+_SEE = "see the message; `cryptosupport ledger status` says more"
+"""What to do differs from fault to fault, and each says it itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +25,8 @@ class Withdrawing:
     """What is examined; each is read when its turn comes and may raise `BadSettings`.
 
     ``policy`` is None without policy.toml. ``intake`` reads the keys that sign requests. ``prices`` are those of all
-    assets, with what is wrong with their files; ``ledger`` the record of `ledger status`.
+    assets, with what is wrong with their files; ``ledger`` the record of `ledger status`. ``last_decision`` is when the
+    ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970.
     """
 
     policy: Callable[[], Policy | None]
@@ -27,6 +35,8 @@ class Withdrawing:
     prices: Callable[[], tuple[Sequence[Pricing], Sequence[str]]]
     min_sources: Callable[[], int]
     ledger: Callable[[], Mapping[str, Any]]
+    last_decision: Callable[[], int | None]
+    now: Callable[[], int]
 
 
 def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
@@ -80,15 +90,19 @@ def _prices(withdrawing: Withdrawing) -> Iterator[Verdict]:
 
 def _ledger(withdrawing: Withdrawing) -> Verdict:
     try:
-        status = withdrawing.ledger()
+        status, last_at = withdrawing.ledger(), withdrawing.last_decision()
     except Unreachable as error:
-        return unreachable("ledger", error.message, "start the database, or correct [ledger] url in desk.toml")
+        return unreachable("ledger", error.message, _SEE)
     except BadSettings as error:
-        return bad_settings("ledger", error.message, "correct [ledger] url in desk.toml")
+        return bad_settings("ledger", error.message, _SEE)
     if status["revision"] is None:
         return ok("ledger", f"{status['url']}: not made yet; the first withdrawal makes it")
     if status["revision"] != status["head"]:
         said = f"{status['url']} is at revision {status['revision']}, this program needs {status['head']}"
         return bad_settings("ledger", said, "run `cryptosupport ledger upgrade`")
+    behind = 0 if last_at is None else last_at - withdrawing.now()
+    if behind > _STANDS_STILL:
+        said = f"the clock is {duration(behind)} behind the last decision ({status['last_decision_at']})"
+        return bad_settings("ledger", f"{said}; nothing is decided until it is right", "set it: run an NTP client")
     recorded, last = sum(status["withdrawals"].values()), status["last_decision_at"] or "none"
     return ok("ledger", f"{status['url']}, {recorded} withdrawals, last decision {last}")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptosupport.desk.decide_again import booking_of
 from cryptosupport.desk.list_withdrawals import find
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.money import NOTHING, Quantity, format_base_units
@@ -40,7 +39,7 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
     withdrawal = find(ledger, request_id)
     text = ledger.policy(withdrawal.decision.policy)
     judge = Judge(Policy(()) if text is None else read_policy(text))
-    case = Case(booking_of(withdrawal), withdrawal.decision.at)
+    case = Case(withdrawal.booking, withdrawal.decision.at)
     spoken = explain(judge, case, lambda place: NOTHING)
     return Explained(
         withdrawal,

@@ -10,7 +10,7 @@ from cryptosupport.domain.policy.judging import NotKnown
 from cryptosupport.domain.ports import Chain, Clock
 
 _FRESH = 10.0
-"""An answer counts for so many seconds."""
+"""An answer counts for so many seconds, and so does that there was none."""
 
 
 class HotBalances:
@@ -21,15 +21,19 @@ class HotBalances:
         self._addresses = addresses
         self._clock = clock
         self._chains: dict[str, Chain] = {}
-        self._known: dict[tuple[str, str], tuple[float, Quantity | NotKnown]] = {}
+        self._answers: dict[tuple[str, str], Quantity | NotKnown] = {}
+        self._asked_at: dict[tuple[str, str], float] = {}
 
-    def __call__(self, wallet: str, chain: str, asset: Asset) -> Quantity | NotKnown:
-        """What ``wallet`` holds of ``asset``, or why that cannot be told."""
-        key, now = (wallet, asset.symbol), self._clock.monotonic()
-        known = self._known.get(key)
-        if known is None or now - known[0] > _FRESH:
-            known = self._known[key] = now, self._ask(wallet, chain, asset)
-        return known[1]
+    def ask(self, wallet: str, chain: str, asset: Asset) -> None:
+        """Ask a node what ``wallet`` holds of ``asset``, unless it was asked just now."""
+        key = wallet, asset.symbol
+        if key not in self._answers or self._clock.monotonic() - self._asked_at[key] > _FRESH:
+            self._answers[key] = self._ask(wallet, chain, asset)
+            self._asked_at[key] = self._clock.monotonic()
+
+    def __call__(self, wallet: str, asset: Asset) -> Quantity | NotKnown:
+        """What was answered last."""
+        return self._answers.get((wallet, asset.symbol), NotKnown("it was not asked"))
 
     def _ask(self, wallet: str, chain: str, asset: Asset) -> Quantity | NotKnown:
         assert asset.decimals is not None  # the settings know it

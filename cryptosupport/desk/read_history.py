@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NoReturn, TypeAlias, TypeVar
 
 from cryptosupport.desk.cases import Premises, evidence_of
-from cryptosupport.desk.decide_again import booking_of
 from cryptosupport.domain.books import Ledger, Wanted
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.identifiers import shortened
@@ -24,6 +23,9 @@ from cryptosupport.domain.requests import utc_milliseconds
 from cryptosupport.domain.withdrawals import State
 
 W = TypeVar("W", bound=StrEnum)
+
+_LATEST = 250_000_000_000_000
+"""No withdrawal is of a time when calendars end (milliseconds since 1970)."""
 
 Raw: TypeAlias = tuple[int, bytes | BadInput]
 """A line of a file with its number, or why it is none."""
@@ -64,7 +66,7 @@ def history_of(ledger: Ledger, premises: Premises) -> Iterator[Past]:
         decision = withdrawal.decision
         yield Past(
             withdrawal.request.request_id,
-            replace(booking_of(withdrawal), tier=premises.judge.policy.tier(withdrawal.request.tier)),
+            replace(withdrawal.booking, tier=premises.judge.policy.tier(withdrawal.request.tier)),
             withdrawal.created_at,
             decision.outcome,
             decision.approvals,
@@ -193,8 +195,13 @@ def _voices(fields: Fields) -> Iterator[Voice]:
     """Those that spoke beside the rules."""
     rules = fields.get("decision_rules")
     for rule in rules if isinstance(rules, list) else ():
-        if isinstance(rule, dict) and rule.get("name") in _BESIDE:
+        if isinstance(rule, dict) and _named(rule, _BESIDE):
             yield Voice(_text(rule, "name"), _word(rule, "outcome", Outcome), _text(rule, "reason"))
+
+
+def _named(rule: Fields, names: Collection[str]) -> bool:
+    name = rule.get("name")
+    return isinstance(name, str) and name in names
 
 
 def _optional(fields: Fields, name: str) -> str | None:
@@ -221,7 +228,10 @@ def _number(fields: Fields, name: str, decimals: int | None) -> Quantity:
 def _time(fields: Fields, name: str) -> int:
     text = _text(fields, name)
     try:
-        return utc_milliseconds(text)
+        at = utc_milliseconds(text)
+        if at > _LATEST:
+            raise ValueError
+        return at
     except ValueError:
         _refuse(name, text, "a time in UTC such as 2026-11-21T12:00:00Z")
 

@@ -16,7 +16,7 @@ from cryptosupport.domain.withdrawals import Request
 AT_ONCE = 1000
 """The most requests that are decided in one transaction."""
 
-_MAYBE_A_SECRET = re.compile(r"(?:0x)?[0-9a-fA-F]{64}|\b[A-Za-z]{1,8}(?:\s+[A-Za-z]{1,8}){11,}\b")
+_MAYBE_A_SECRET = re.compile(r"""(?:0x)?[0-9a-fA-F]{64}|\b[A-Za-z]{1,8}(?:[\s,;"']+[A-Za-z]{1,8}){11,}\b""")
 """What can be a private key or a recovery phrase, pasted where something else belongs."""
 
 Raw: TypeAlias = tuple[int, bytes | BadInput]
@@ -63,10 +63,16 @@ def _header(rows: Iterator[Raw]) -> Parse:
 
 
 def _line(number: int, raw: bytes | BadInput, parse: Parse, intake: Intake, source: str, maker: str | None) -> Line:
-    text = shortened(_MAYBE_A_SECRET.sub("…", raw[:4096].decode("utf-8", "replace"))) if isinstance(raw, bytes) else ""
+    if isinstance(raw, BadInput):
+        return Line(number, "", raw, source, maker)
+    text = shortened(_MAYBE_A_SECRET.sub("…", raw[:4096].decode("utf-8", "replace")))
     read: Request | BadInput
+    fields: Mapping[str, object] = {}
     try:
-        read = raw if isinstance(raw, BadInput) else read_request(parse(raw), intake)
+        fields = parse(raw)
+        read = read_request(fields, intake)
     except BadInput as error:
-        read = error
+        read = BadInput(error.message, **{**error.facts, "request_id": fields.get("request_id")})
+        if parse is json_fields and b"," in raw and not raw.lstrip().startswith((b"{", b"[")):
+            read = BadInput(f"{error.message}; is this CSV? add --format csv", **error.facts)
     return Line(number, text, read, source, maker)

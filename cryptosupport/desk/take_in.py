@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer
+from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer, ask_ahead, in_base_units
+from cryptosupport.desk.decide_again import ask_ahead_for_waiting, decide_waiting
+from cryptosupport.desk.value_late import value_late
 from cryptosupport.domain.books import Books, Ledger
 from cryptosupport.domain.errors import BadInput
-from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.booking import book
 from cryptosupport.domain.policy.decision import RUN_CAP, Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case
@@ -40,13 +41,33 @@ class Taken:
     repeated: bool = False
 
 
-class Intake:
-    """Takes batches of lines in."""
+EVERY = 60_000
+"""While requests come in, what waits is decided again every so many milliseconds."""
 
-    def __init__(self, ledger: Ledger, premises: Premises) -> None:
+
+class Intake:
+    """Takes batches of lines in. What waits goes before them: it is decided again with the first batch, then every
+    minute, and as soon as a calendar period of the policy is over.
+
+    ``tell`` hears of those that waited and whose state changed. ``still`` is called before each batch, and raises when
+    the settings are no longer those that the premises were made of. ``due`` is when what waits is decided again next
+    (milliseconds since 1970).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        premises: Premises,
+        tell: Callable[[Withdrawal], None] = lambda moved: None,
+        still: Callable[[], None] = lambda: None,
+        due: int = 0,
+    ) -> None:
         self._ledger = ledger
         self._premises = premises
+        self._tell = tell
+        self._still = still
         self._brought = 0
+        self._due = due
 
     def take_in(self, batches: Iterable[Sequence[Line]]) -> Iterator[Taken]:
         """Decide and record ``batches``, each in one transaction, and say what came of each line, in order.
@@ -54,29 +75,47 @@ class Intake:
         A bad line does not keep the good ones of its batch from being recorded. What is given out is recorded for good.
         """
         for lines in batches:
+            self._still()
             yield from self._one(lines)
 
     def _one(self, lines: Sequence[Line]) -> list[Taken]:
-        if all(isinstance(line.read, BadInput) for line in lines):
+        if not any(map(_request_id, lines)):
             return [Taken(line, line.read) for line in lines if isinstance(line.read, BadInput)]
+        read = ((line, line.read) for line in lines)
+        ask_ahead((Incoming(each, _source(line)) for line, each in read if isinstance(each, Request)), self._premises)
+        ask_ahead_for_waiting(self._ledger, self._premises)
         with self._ledger.write(self._premises.judge) as books:
-            return self._decide(lines, books)
+            pricer = Pricer(self._premises, books)
+            value_late(books, self._premises, pricer)
+            moved = self._decide_waiting(books, pricer)
+            taken = self._decide(lines, books, pricer)
+            books.keep_prices(pricer.counted)
+        for each in moved:
+            self._tell(each)
+        return taken
 
-    def _decide(self, lines: Sequence[Line], books: Books) -> list[Taken]:
-        requests = [line.read for line in lines if isinstance(line.read, Request)]
-        recorded = books.find({request.request_id for request in requests})
+    def _decide_waiting(self, books: Books, pricer: Pricer) -> list[Withdrawal]:
+        """Decide again what waits, when it is time to: in the transaction of those who come, so that none slips by."""
+        if books.now < self._due:
+            return []
+        ends = [window.ends(books.now) for window in self._premises.judge.windows.values()]
+        self._due = min([books.now + EVERY, *(end for end in ends if end is not None)])
+        return decide_waiting(books, self._premises, pricer)
+
+    def _decide(self, lines: Sequence[Line], books: Books, pricer: Pricer) -> list[Taken]:
+        named = {_request_id(line) for line in lines} - {""}
+        recorded = books.find(named)
         incoming = {
             line.number: Incoming(line.read, _source(line))
             for line in lines
             if isinstance(line.read, Request) and line.read.request_id not in recorded
         }
-        pricer = Pricer(self._premises, books)
         cases = Cases(list(incoming.values()), self._premises, books, pricer)
         new: list[Withdrawal] = []
         taken = []
         for line in lines:
             if isinstance(line.read, BadInput):
-                taken.append(Taken(line, line.read))
+                taken.append(Taken(line, _told(line.read, recorded.get(_request_id(line)))))
             elif (earlier := recorded.get(line.read.request_id)) is not None:
                 taken.append(_repeated(line, line.read, earlier))
             else:
@@ -85,7 +124,6 @@ class Intake:
                 recorded[line.read.request_id] = withdrawal
                 taken.append(Taken(line, withdrawal))
         books.add(new)
-        books.keep_prices(pricer.counted)
         return taken
 
     def _new(
@@ -113,6 +151,22 @@ class Intake:
         if total <= cap:
             return None
         return Voice(RUN_CAP, Outcome.HOLD, f"{usd(total)} in one run is over the cap of {usd(cap)}")
+
+
+def _request_id(line: Line) -> str:
+    """The id of the request, also of one that cannot be used, as far as it can be read; else ""."""
+    if isinstance(line.read, Request):
+        return line.read.request_id
+    named = line.read.facts.get("request_id")
+    return named if isinstance(named, str) else ""
+
+
+def _told(fault: BadInput, recorded: Withdrawal | None) -> BadInput:
+    """What is wrong with a line; where its id is recorded, that too: perhaps only the settings have changed since."""
+    if recorded is None:
+        return fault
+    name, state = recorded.request.request_id, recorded.state
+    return BadInput(f"{fault.message}; {name} is recorded, and is {state}: nothing was changed", **fault.facts)
 
 
 def _source(line: Line) -> str:
@@ -162,8 +216,3 @@ def recorded_as(
         created_at=now,
         updated_at=now,
     )
-
-
-def in_base_units(fee: Quantity, request: Request) -> int:
-    """A fee in the request's own asset as its base units."""
-    return 0 if fee == NOTHING else fee.at(request.amount.decimals)

@@ -66,10 +66,13 @@ class Books(Protocol):
         """The last price of each symbol that counted lately (`prices.REMEMBERED`), in USD."""
 
     def keep_prices(self, prices: Mapping[str, Quantity]) -> None:
-        """Remember them as the last that counted."""
+        """Remember them as the last that counted, where the one before has stood for a while (`prices.STANDS`)."""
 
     def add(self, withdrawals: Sequence[Withdrawal]) -> None:
         """Record new withdrawals with their decisions; their ids go on from `next_id`."""
+
+    def unvalued(self, symbols: Collection[str], most: int) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals of these symbols that count in limits and have no value yet."""
 
     def waiting(self, after: int, most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals that wait, in order of arrival, those with ids beyond ``after``."""

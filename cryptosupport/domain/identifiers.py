@@ -23,6 +23,7 @@ _PRIVATE_KEY = re.compile(
     r"(?<![0-9a-zA-Z])(?:[5KLc9][1-9A-HJ-NP-Za-km-z]{50,51}|[a-zA-Z]prv[1-9A-HJ-NP-Za-km-z]{100,112})(?![0-9a-zA-Z])"
 )
 _PHRASE_WORDS = frozenset({12, 15, 18, 21, 24})
+_BETWEEN_WORDS = re.compile("[,;\"'\u3001\uff0c]")
 _CUT = re.compile(r"…|\.\.+|\*\*+")
 # Spaces, quotes and brackets around an id; zero-width and direction characters anywhere in it.
 _AROUND = " \t\r\n\v\f\u00a0\u3000\"'`<>()[]{},;\u3002\uff0c"
@@ -86,7 +87,7 @@ def is_secret(text: str) -> bool:
     text = cleaned(text[:LONGEST])
     if any(not _HEX.fullmatch(found.lower()) for found in _PRIVATE_KEY.findall(text)):
         return True
-    words = text.split()
+    words = _BETWEEN_WORDS.sub(" ", text).split()
     return len(words) in _PHRASE_WORDS and all(word.isalpha() and len(word) <= 8 for word in words)
 
 

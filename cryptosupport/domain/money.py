@@ -58,7 +58,9 @@ class Quantity:
         return cls(parse_base_units(text, decimals), decimals)
 
     def at(self, decimals: int) -> int:
-        """The number in units of 10**-``decimals``, which must be at least its own decimals."""
+        """The number in units of 10**-``decimals``. Raises `ValueError` for fewer decimals than its own."""
+        if decimals < self.decimals:
+            raise ValueError(f"{self} has more than {decimals} decimals")
         scale: int = 10 ** (decimals - self.decimals)
         return self.units * scale
 

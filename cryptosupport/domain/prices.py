@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from cryptosupport.domain.money import Quantity
+from cryptosupport.domain.policy.periods import duration
 
 MICRO = 6
 """Values are whole micro-USD."""
@@ -95,8 +96,8 @@ def price(symbol: str, quotes: Sequence[Quote], rules: PriceRules, last: Quantit
     """
     young = [quote for quote in quotes if quote.usd.units > 0 and -_AHEAD <= now - quote.as_of <= rules.max_age]
     if len(young) < rules.min_sources or not young:
-        old = f", {len(quotes) - len(young)} too old or not usable" if len(quotes) > len(young) else ""
-        return NoPrice(symbol, f"{len(young)} of at least {max(rules.min_sources, 1)} prices{old}")
+        said = f"{len(young)} of at least {max(rules.min_sources, 1)} prices"
+        return NoPrice(symbol, said + _left_out(quotes, len(young), now))
     middle = median([quote.usd for quote in young])
     for quote in young:
         if _further(quote.usd, middle, rules.max_spread):
@@ -112,9 +113,24 @@ REMEMBERED = 3_600_000
 """A price is compared with the last one that counted for so many milliseconds: after a real crash the desk holds for an
 hour, not for ever."""
 
+STANDS = 900_000
+"""A price is what later ones are compared with for so many milliseconds at least: else many small steps, one a
+decision, would go as far as one likes."""
+
 _ONE = Quantity(1, 0)
 _AHEAD = 5000
 """A source's clock may be ahead of ours by 5 seconds; a price from further in the future is not usable."""
+
+
+def _left_out(quotes: Sequence[Quote], young: int, now: int) -> str:
+    """Why all but ``young`` of the quotes do not count, as the end of a message."""
+    ahead = [quote.as_of - now for quote in quotes if quote.as_of - now > _AHEAD]
+    old = len(quotes) - young - len(ahead)
+    said = f", {old} too old or not usable" if old else ""
+    if ahead:
+        lie = "1 lies" if len(ahead) == 1 else f"{len(ahead)} lie up to"
+        said += f", {lie} {duration(max(ahead))} ahead"
+    return said
 
 
 def _further(one: Quantity, other: Quantity, percent: Quantity) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptosupport.domain.money import Asset, Quantity
 from cryptosupport.domain.policy.decision import Decision, Outcome
+from cryptosupport.domain.policy.rules import Booking
 
 
 class State(StrEnum):
@@ -161,6 +162,25 @@ class Withdrawal:
     txid: str | None = None
     vout: int | None = None
     nonce: int | None = None
+
+    @property
+    def booking(self) -> Booking:
+        """How windows count it as it is recorded."""
+        request = self.request
+        return Booking(
+            customer=request.customer,
+            tier=self.effective_tier,
+            country=request.country,
+            asset=request.asset.symbol,
+            chain=request.chain,
+            wallet=self.wallet,
+            destination=request.destination,
+            source=self.source,
+            amount=request.amount,
+            value=self.value,
+            fee=Quantity(self.fee_units, request.amount.decimals),
+            fee_value=self.fee_value,
+        )
 
 
 def canonical(facts: Any) -> bytes:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cryptosupport.domain.errors import BadInput, BadSettings, Unreachable
 from cryptosupport.ledger import schema, tables
-from cryptosupport.ledger.engine import file_of, place, reading, sqlite_fault
+from cryptosupport.ledger.engine import file_of, is_made, place, reading, sqlite_fault
 
 _PAGES = 16_384
 _ROWS = 1000
@@ -30,7 +30,7 @@ def back_up(engine: Engine, target: Path) -> dict[str, int]:
     or cannot be, `BadSettings` where there is no ledger, and `Unreachable`.
     """
     source = file_of(engine)
-    if source is not None and not source.exists():
+    if not is_made(engine):
         raise BadSettings(f"there is no ledger at {source} yet: nothing to back up")
     with _new_file(target) as file, reading(engine) as connection:
         found = schema.revision(connection)  # SQLite: from here on this connection sees one moment only
@@ -47,7 +47,7 @@ def back_up(engine: Engine, target: Path) -> dict[str, int]:
 @contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
     """A file beside ``target`` to write to; it takes the name of ``target`` in the end, or is removed."""
-    if target.exists() or target.is_symlink():
+    if os.path.lexists(target):  # where it may not be looked at, it cannot be made either
         raise BadInput(f"{target} is there already: name a new file, nothing is written over")
     try:
         number, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

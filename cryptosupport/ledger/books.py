@@ -13,13 +13,20 @@ from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.policy.tallies import Tallies
-from cryptosupport.domain.prices import REMEMBERED
+from cryptosupport.domain.prices import REMEMBERED, STANDS
 from cryptosupport.domain.withdrawals import State, Withdrawal
 from cryptosupport.ledger import rows, tables
 from cryptosupport.ledger.sums import Sums, chunks
 
 _W = tables.withdrawal.c
 _REFUSED = (State.REJECTED, State.EXPIRED, State.CANCELLED)
+
+
+def last_prices(connection: Connection, now: int) -> dict[str, Quantity]:
+    """The last price of each symbol that counted lately, in USD."""
+    prices = tables.last_price.c
+    query = select(prices.symbol, prices.usd, prices.decimals).where(prices.at > now - REMEMBERED)
+    return {symbol: Quantity(usd, decimals) for symbol, usd, decimals in connection.execute(query)}
 
 
 class SqlBooks:
@@ -73,10 +80,7 @@ class SqlBooks:
 
     def last_prices(self) -> Mapping[str, Quantity]:
         """The last price of each symbol that counted lately, in USD."""
-        prices = tables.last_price.c
-        query = select(prices.symbol, prices.usd, prices.decimals).where(prices.at > self.now - REMEMBERED)
-        found = self._connection.execute(query)
-        return {symbol: Quantity(usd, decimals) for symbol, usd, decimals in found}
+        return last_prices(self._connection, self.now)
 
     def keep_prices(self, prices: Mapping[str, Quantity]) -> None:
         """Remember them as the last that counted."""
@@ -88,7 +92,9 @@ class SqlBooks:
             dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
             statement: Any = dialect.insert(tables.last_price)
             changing = {name: statement.excluded[name] for name in ("usd", "decimals", "at")}
-            self._connection.execute(statement.on_conflict_do_update(index_elements=["symbol"], set_=changing), values)
+            stands = tables.last_price.c.at <= self.now - STANDS
+            upsert = statement.on_conflict_do_update(index_elements=["symbol"], set_=changing, where=stands)
+            self._connection.execute(upsert, values)
 
     def add(self, withdrawals: Sequence[Withdrawal]) -> None:
         """Record new withdrawals with their decisions; their ids go on from `next_id`."""
@@ -97,6 +103,12 @@ class SqlBooks:
             decided = [rows.values_of_decision(each) for each in withdrawals]
             self._connection.execute(insert(tables.decision), decided)
             self.next_id = withdrawals[-1].id + 1
+
+    def unvalued(self, symbols: Collection[str], most: int) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals of these symbols that count in limits and have no value yet."""
+        missing = rows.SELECT.where(_W.value.is_(None), _W.booked_at.is_not(None)).order_by(_W.id)
+        query = missing.where(_W.asset.in_(symbols)).limit(most)
+        return [rows.withdrawal_of(row) for row in self._connection.execute(query)]
 
     def waiting(self, after: int, most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals that wait, in order of arrival, those with ids beyond ``after``."""

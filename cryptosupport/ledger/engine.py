@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cryptosupport.domain.errors import BadSettings, SupportError, Unreachable
 from cryptosupport.ledger.tables import REVISION
+from cryptosupport.settings.reading import is_there
 
 LOCK_SECONDS = 60
 """So long a run waits for another that has the ledger."""
@@ -26,6 +28,7 @@ _CONNECT_SECONDS = 10
 _PAGE_CACHE_KIB = 64 * 1024
 _EXAMPLES = '"sqlite:///cryptosupport.db" or "postgresql+psycopg://user@host/db"'
 _WRITES = "ledger_writes"
+_FILE = "ledger_file"
 
 _making = threading.Lock()
 
@@ -47,6 +50,7 @@ def open_engine(
         case "sqlite":
             return _open_sqlite(parts, data_folder, lock_seconds)
         case "postgresql+psycopg":
+            _refuse_blurred(url, parts)
             return _open_postgres(parts, from_reference, lock_seconds)
         case other:
             raise BadSettings(f"[ledger] url in desk.toml begins with {other}, which is not known: write {_EXAMPLES}")
@@ -110,6 +114,22 @@ def file_of(engine: Engine) -> Path | None:
     return Path(str(engine.url.database)) if engine.url.drivername == "sqlite" else None
 
 
+def is_made(engine: Engine) -> bool:
+    """Whether there is a database to look into. Only a SQLite file can be missing; nothing is made.
+
+    Raises `BadSettings` where there is no file and none can be made.
+    """
+    file = file_of(engine)
+    if file is None or is_there(file):
+        return True
+    folder = file.parent
+    while engine.get_execution_options()["makes_folder"] and not is_there(folder):
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise BadSettings(f"the ledger cannot be at {file}: {folder} is not there, or cannot be written")
+    return False
+
+
 # -- SQLite ----------------------------------------------------------------------------------------------------------
 
 
@@ -126,8 +146,20 @@ def _open_sqlite(url: URL, data_folder: Path, lock_seconds: int) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         creator=lambda: _connect(path, folder, lock_seconds),
-        execution_options={"lock_seconds": lock_seconds},
+        execution_options={"lock_seconds": lock_seconds, "makes_folder": folder is not None},
     )
+
+    @event.listens_for(engine, "connect")
+    def note_the_file(connection: Any, record: Any) -> None:
+        record.info[_FILE] = _identity(path)
+
+    @event.listens_for(engine, "commit")
+    def same_file(connection: Connection) -> None:
+        if connection.get_execution_options().get(_WRITES) and connection.connection.info[_FILE] != _identity(path):
+            raise Unreachable(
+                f"the ledger {path} was removed or replaced while this run had it open: nothing of the last batch is "
+                "recorded; put the file back, and run it again"
+            )
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -137,6 +169,15 @@ def _open_sqlite(url: URL, data_folder: Path, lock_seconds: int) -> Engine:
             connection.exec_driver_sql("begin")
 
     return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one that has its name later."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _connect(path: Path, folder: Path | None, lock_seconds: int) -> sqlite3.Connection:
@@ -229,7 +270,8 @@ def sqlite_fault(error: sqlite3.Error, path: Path) -> SupportError | None:
         case sqlite3.SQLITE_FULL:
             return Unreachable(f"{path} cannot grow, its disk is full: make room and run this again")
         case sqlite3.SQLITE_CORRUPT:
-            return Unreachable(f"{path} is damaged ({error}): keep it as it is, and pay nothing until it is examined")
+            advice = "keep it as it is, pay nothing until it is examined, and restore a backup under another name"
+            return Unreachable(f"{path} is damaged ({error}): {advice}")
         case sqlite3.SQLITE_NOTADB:
             return BadSettings(f"{path} is not a SQLite database: correct [ledger] url in desk.toml")
         case code if code in _SQLITE_TELLS:
@@ -255,6 +297,22 @@ def _locked(engine: Engine) -> Unreachable:
 # -- PostgreSQL ------------------------------------------------------------------------------------------------------
 
 
+def _refuse_blurred(text: str, url: URL) -> None:
+    """Raise `BadSettings`, which shows nothing of the url, where a part of the password may count as another part.
+
+    That is so when an @ is left over: a host, a database or an option would hold it, and be shown.
+    """
+    if "\0" in unquote(text):
+        raise BadSettings("[ledger] url holds a NUL (%00), which no name and no password can have")
+    hosts = [str(url.query.get(key, "")) for key in ("host", "hostaddr")]
+    shown = (url.host, url.database, *hosts)
+    if text.count("@") > 1 or any("@" in part for part in shown if part):
+        raise BadSettings(
+            "[ledger] url: it is not certain where the password ends: in the user's name, the password and the options "
+            "write %40 for @, %2F for /, %3A for :, %3F for ?"
+        )
+
+
 def _open_postgres(url: URL, from_reference: bool, lock_seconds: int) -> Engine:
     secrets = {"password", "sslpassword", "oauth_client_secret"} & url.query.keys()
     if (url.password is not None or secrets) and not from_reference:
@@ -262,8 +320,6 @@ def _open_postgres(url: URL, from_reference: bool, lock_seconds: int) -> Engine:
             "[ledger] url in desk.toml holds a password in clear: keep the whole url in the keyring "
             '(`keyring set cryptosupport ledger`) and write url = "keyring:ledger", or "env:NAME" for a variable'
         )
-    if "@" in (url.host or ""):
-        raise BadSettings("[ledger] url: write %40 for each @ in the user's name and in the password")
     given = url.query.get("options", ())
     options = [*((given,) if isinstance(given, str) else given)]
     options += ["-c synchronous_commit=on", f"-c lock_timeout={lock_seconds * 1000}"]
@@ -310,7 +366,7 @@ def _postgres_fault(error: BaseException | None, engine: Engine) -> SupportError
         if _REJECTED.search(said):
             state = _WRONG[0]
         elif isinstance(error, dbapi.OperationalError):
-            state = _AWAY[0]
+            state, said = _AWAY[0], f"{said}. Start the database, or correct [ledger] url in desk.toml"
     if state is not None and state.startswith(_WRONG):
         return BadSettings(f"the ledger {place(engine)} turns us away: {said}. {_LOOK_AT}")
     if state is not None and state.startswith(_AWAY):

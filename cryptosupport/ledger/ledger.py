@@ -17,9 +17,10 @@ from cryptosupport.domain.policy.tallies import Tally
 from cryptosupport.domain.policy.windows import Place
 from cryptosupport.domain.ports import Clock
 from cryptosupport.domain.withdrawals import ENDED, Withdrawal
-from cryptosupport.ledger import rows, tables
+from cryptosupport.ledger import books, rows, tables
 from cryptosupport.ledger.books import SqlBooks
 from cryptosupport.ledger.engine import reading, writing
+from cryptosupport.ledger.schema import revision
 
 Now: TypeAlias = Callable[[Connection], int]
 """The time of a transaction, in milliseconds since 1970."""
@@ -55,6 +56,12 @@ def time_of(clock: Clock) -> Now:
     return now
 
 
+def last_prices(engine: Engine, now: int) -> dict[str, Quantity]:
+    """The last price of each symbol that counted lately, in USD, as recorded. Raises `BadSettings`, `Unreachable`."""
+    with reading(engine) as connection:
+        return {} if revision(connection) is None else books.last_prices(connection, now)
+
+
 class SqlLedger:
     """The ledger in ``engine``'s database (`domain.books.Ledger`); ``now`` tells the time of a transaction."""
 
@@ -77,12 +84,12 @@ class SqlLedger:
             book = connection.execute(select(tables.book).with_for_update()).one()
             now = self._time(connection, book.last_at)
             same_policy = book.policy == judge.policy.hash
-            books = SqlBooks(connection, judge, now, book.last_id, same_policy)
+            opened = SqlBooks(connection, judge, now, book.last_id, same_policy)
             if not same_policy:
                 _remember_policy(connection, judge, now)
-            yield books
-            books.flush()
-            last = {"last_at": now, "last_id": books.next_id - 1, "policy": judge.policy.hash}
+            yield opened
+            opened.flush()
+            last = {"last_at": now, "last_id": opened.next_id - 1, "policy": judge.policy.hash}
             connection.execute(update(tables.book).values(last))
 
     def _time(self, connection: Connection, last: int) -> int:

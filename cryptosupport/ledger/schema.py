@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, column, func, inspect, select, table,
 from cryptosupport.domain.errors import BadSettings
 from cryptosupport.domain.withdrawal_record import moment
 from cryptosupport.ledger import tables
-from cryptosupport.ledger.engine import bare_url, file_of, place, reading, writing
+from cryptosupport.ledger.engine import bare_url, is_made, place, reading, writing
 
 HEAD = "0001"
 """The revision that this version of the program works with: the number of the last step in `migrations`."""
@@ -62,12 +62,12 @@ def revision(connection: Connection) -> str | None:
 def status(engine: Engine) -> dict[str, Any]:
     """Tell where the ledger is and what it holds, as a record. A SQLite file that is not there is not made.
 
-    `size` is in bytes; `withdrawals` counts them by state. Raises as `ready` does, but not for an older ledger.
+    `size` is in bytes; `withdrawals` counts them by state. Raises as `ready` does, but not for an older ledger; and
+    `BadSettings` where a SQLite file is not there and cannot be made.
     """
     record: dict[str, Any] = {"url": bare_url(engine), "dialect": engine.dialect.name, "server": None}
     record |= {"revision": None, "head": HEAD, "size": 0, "withdrawals": {}, "last_decision_at": None}
-    file = file_of(engine)
-    if file is not None and not file.exists():
+    if not is_made(engine):
         return record
     with reading(engine) as connection:
         record["server"] = ".".join(map(str, connection.dialect.server_version_info or ()))
@@ -79,6 +79,15 @@ def status(engine: Engine) -> dict[str, Any]:
             record["withdrawals"] = dict(counts.tuples().all())
             record["last_decision_at"] = moment(last) if last else None
     return record
+
+
+def last_decision(engine: Engine) -> int | None:
+    """When the last decision was made, in milliseconds since 1970; None without one. Raises as `status` does."""
+    if not is_made(engine):
+        return None
+    with reading(engine) as connection:
+        last = connection.scalar(select(tables.book.c.last_at)) if _examined(connection) is not None else None
+    return last or None
 
 
 _SIZE = {

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -80,6 +81,9 @@ policy = Table(
     Column("first_at", BigInteger, nullable=False),
 )
 
+UNVALUED = "value is null and booked_at is not null"
+"""What counts in limits and has no value yet."""
+
 withdrawal = Table(
     "withdrawal",
     metadata,
@@ -107,9 +111,9 @@ withdrawal = Table(
     Column("maker", Text),
     Column("state", Text, nullable=False),
     Column("wallet", Text),
-    Column("fee_units", Money(), nullable=False),
-    Column("fee_value", Money(), nullable=False),
-    Column("value", Money()),  # micro-USD, frozen when decided
+    Column("fee_units", Money(None), nullable=False),
+    Column("fee_value", Money(None), nullable=False),
+    Column("value", Money(None)),  # micro-USD, frozen when decided
     Column("booked_at", BigInteger),  # NULL: counts against no limit
     Column("unbooked", Text),  # ids of windows in which it does not count, by blanks
     Column("turn", Integer, nullable=False),  # the last decision's
@@ -125,6 +129,7 @@ withdrawal = Table(
     Index(None, "state", "id"),
     Index(None, "booked_at"),
     Index(None, "created_at"),
+    Index("withdrawal_unvalued", "id", sqlite_where=text(UNVALUED), postgresql_where=text(UNVALUED)),
 )
 
 # What was decided, each time.
@@ -137,7 +142,7 @@ decision = Table(
     Column("outcome", Text, nullable=False),
     Column("voices", Text, nullable=False),  # JSON: [[rule, outcome, reason, approvals], ...]
     Column("policy", Text, nullable=False),
-    Column("value", Money()),  # micro-USD at that time, and the prices that made it
+    Column("value", Money(None)),  # micro-USD at that time, and the prices that made it
     Column("prices", Text),  # JSON
 )
 

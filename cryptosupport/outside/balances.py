@@ -15,7 +15,6 @@ import csv
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +23,7 @@ from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.judging import NotKnown
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.requests import utc_milliseconds
+from cryptosupport.settings.reading import open_file
 
 HEADER = "customer,asset,amount"
 
@@ -42,14 +42,32 @@ class _Feed:
 
 
 class Balances:
-    """The balances in the file at ``path``, None where the desk has no such file; read once, when first asked for.
+    """The balances in the file at ``path``, None where the desk has no such file.
 
-    They are not known once they are more than ``max_age_ms`` old.
+    They are read when first asked for, and then only by `read`. They are not known once they are more than
+    ``max_age_ms`` old.
     """
 
     def __init__(self, path: Path | None, max_age_ms: int) -> None:
         self._path = path
         self._max_age = max_age_ms
+        self._found: _Feed | NotKnown | None = None
+        self._state: tuple[int, ...] = ()
+
+    def read(self) -> None:
+        """Read the file, unless it is as it was when it was read last."""
+        if self._path is None:
+            return
+        state: tuple[int, ...] = ()
+        try:
+            with open_file(self._path) as file:
+                state = _state(file)
+                if state != self._state:
+                    self._state, self._found = state, _read(file)
+        except OSError as error:
+            self._state, self._found = (), NotKnown(f"{self._path} cannot be read: {error.strerror}")
+        except ValueError as error:
+            self._state, self._found = state, NotKnown(f"{self._path} is broken: {error}")
 
     @property
     def as_of(self) -> int | None:
@@ -72,17 +90,17 @@ class Balances:
         text = feed.amounts.get(asset, {}).get(customer)
         return NOTHING if text is None else _quantity(text)
 
-    @cached_property
+    @property
     def _feed(self) -> _Feed | NotKnown | None:
-        if self._path is None:
-            return None
-        try:
-            with self._path.open("rb") as file:
-                return _read(file)
-        except OSError as error:
-            return NotKnown(f"{self._path} cannot be read: {error.strerror}")
-        except ValueError as error:
-            return NotKnown(f"{self._path} is broken: {error}")
+        if self._found is None:
+            self.read()
+        return self._found
+
+
+def _state(file: IO[bytes]) -> tuple[int, ...]:
+    """What is another once the file was written, or another one has its name."""
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(file: IO[bytes]) -> _Feed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,9 +11,7 @@ from typing import Any
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.prices import Quote
-
-MOST_BYTES = 1 << 20
-"""A price file that is larger is not read."""
+from cryptosupport.settings.reading import content
 
 _LONGEST = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,21 +58,14 @@ def _identity(path: Path) -> tuple[int, int]:
         found = path.stat()
     except OSError as error:
         raise _Unusable(f"it cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(found.st_mode):  # a pipe would keep us waiting
-        raise _Unusable("it is no file")
     return found.st_dev, found.st_ino
 
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        return tomllib.loads(content(path).decode())
     except OSError as error:
         raise _Unusable(f"it cannot be read: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise _Unusable(f"it has more than {MOST_BYTES} bytes")
-    try:
-        return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise _Unusable(f"it is not valid TOML: {error}") from error
 

@@ -64,7 +64,7 @@ def _read(name: str, text: str) -> Ed25519PublicKey:
     if isinstance(key, Ed25519PublicKey):
         return key
     raise BadSettings(
-        f'[intake] keys.{name} is "{shortened(text)}": write the 64 hex digits of an Ed25519 public key, or the line '
-        '"ssh-ed25519 AAAA..." of one',
+        f"[intake] keys.{name} is no Ed25519 public key: write the 64 hex digits of one, or the line "
+        '"ssh-ed25519 AAAA..." of one',  # what stands there may be a private key: it is not repeated
         key=f"intake.keys.{name}",
     )

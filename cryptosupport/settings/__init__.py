@@ -26,6 +26,7 @@ from cryptosupport.settings.folders import (
     data_folder,
     find_folder,
     folder_to_write,
+    others_write,
     refuse_writable_by_others,
     write_presets,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "load_desk",
     "load_wallets",
     "milliseconds",
+    "others_write",
     "refuse_writable_by_others",
     "write_presets",
 ]

@@ -15,6 +15,7 @@ from cryptosupport.settings.reading import is_there
 PRESETS = Path(__file__).parents[1] / "configs"
 """The folder inside the package: chains only."""
 
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FILES = ("desk.toml", "wallets.toml", "policy.toml")
 
 
@@ -52,10 +53,11 @@ def data_folder(option: str | None, environment: Mapping[str, str] = os.environ)
     return _named_or_at_home(option or environment.get("CRYPTOSUPPORT_DATA"), ".local/share", advice)
 
 
-def refuse_writable_by_others(folder: Path) -> None:
+def refuse_writable_by_others(folder: Path, further: Sequence[Path] = ()) -> None:
     """Raise `BadSettings` when a group or others can write the settings folder or a file that says who is paid how.
 
-    A link counts as what it leads to. The package's presets name no wallet, and are left alone.
+    ``further`` files, such as those of prices, may be elsewhere, and may be missing. A link counts as what it leads to.
+    The package's presets name no wallet, and are left alone.
     """
     status = _status(folder)
     if status is not None and os.path.samestat(status, PRESETS.stat()):
@@ -64,9 +66,24 @@ def refuse_writable_by_others(folder: Path) -> None:
     inside = [folder / name for name in (*_FILES, "operators.toml")]
     for path in (folder, *inside, chains, *(chains / f"{name}.toml" for name in chain_names(folder))):
         status = _status(path)
-        if status is not None and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            advice = f"run `chmod go-w {shlex.quote(str(path))}`"
-            raise BadSettings(f"{path} can be written by others than its owner, so no money moves: {advice}")
+        if status is not None and status.st_mode & _OTHERS_WRITE:
+            raise _open_to_others(path)
+    for path in further:
+        if others_write(path):
+            raise _open_to_others(path)
+
+
+def others_write(path: Path) -> bool:
+    """Whether others than its owner can write it, or what it leads to; not for what is not there or not to be seen."""
+    try:
+        return bool(path.stat().st_mode & _OTHERS_WRITE)
+    except OSError:  # told where the file is read
+        return False
+
+
+def _open_to_others(path: Path) -> BadSettings:
+    advice = f"run `chmod go-w {shlex.quote(str(path))}`"
+    return BadSettings(f"{path} can be written by others than its owner, so no money moves: {advice}")
 
 
 def _status(path: Path) -> os.stat_result | None:

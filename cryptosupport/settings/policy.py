@@ -6,13 +6,14 @@ A rule does one kind of thing: it limits, allows, denies, or asks for approvals,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptosupport.domain.errors import BadSettings
-from cryptosupport.domain.policy.decision import DEFAULT_DENY, HARD_CAP, HOT_WALLET, RUN_CAP, Outcome
+from cryptosupport.domain.policy.decision import BESIDE, Outcome
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Period, Sliding, Unit
 from cryptosupport.domain.policy.rules import EVIDENCE, MATCHABLE, Per, Policy, Rule
 from cryptosupport.domain.withdrawals import canonical
@@ -22,6 +23,7 @@ from cryptosupport.settings.values import micro_usd, nearest, number, percent, t
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
+_COUNTRY = re.compile("[A-Z]{2}")
 _LONGEST_NAME = 100
 _MOST_PEOPLE = 20
 _MOST_WITHDRAWALS = 10**9
@@ -223,7 +225,7 @@ def _true(value: Any) -> bool:
 def _name(text: str) -> str:
     if not text or len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
         raise ValueError(f"use 1 to {_LONGEST_NAME} characters that can be seen, and no blank at an end")
-    if text in (DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET):
+    if text in BESIDE:
         raise ValueError("the program itself speaks under this name: choose another")
     return text
 
@@ -245,6 +247,9 @@ def _match(value: Any) -> dict[str, frozenset[str]]:
             raise ValueError(f"unknown key {key!r}{nearest(key, MATCHABLE)}")
         if not values:
             raise ValueError(f"{key}: nothing would match: name at least one")
+    for each in _texts(value.get("country", [])):
+        if not _COUNTRY.fullmatch(each):
+            raise ValueError(f'country {each!r}: write two capital letters, such as "DE"')
     return {key: frozenset(_texts(values)) for key, values in value.items()}
 
 

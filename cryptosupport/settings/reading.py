@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 
 import msgspec
 
 from cryptosupport.domain.errors import BadSettings
 from cryptosupport.settings.values import nearest
+
+MOST_BYTES = 1 << 20
+"""A file of settings or prices that is larger is not read."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,10 +38,32 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """Open a regular file to read. Raises `OSError`, also for a pipe, which would keep us waiting, and a device."""
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+    file = open(path, "rb", opener=at_once)  # noqa: SIM115 - for the caller to close
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
+
+
+def content(path: Path) -> bytes:
+    """What is in a regular file of at most `MOST_BYTES`. Raises `OSError` for any other."""
+    with open_file(path) as file:
+        read = file.read(MOST_BYTES + 1)
+    if len(read) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES} bytes")
+    return read
+
+
 def parse(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises `BadSettings`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(content(path).decode())
     except OSError as error:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits

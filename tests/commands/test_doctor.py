@@ -169,3 +169,13 @@ def test_csv_has_a_head_and_a_line_for_each_verdict(run: Program, configs: Confi
     lines = run("doctor", "-o", "csv").stdout.splitlines()
     assert lines[0] == "verdict,name,message,advice"
     assert lines[1].startswith("ok,python,Python 3.")
+
+
+def test_of_one_chain_only_its_nodes_and_wallets_are_examined_and_the_help_says_so(
+    run: Program, configs: Configs
+) -> None:
+    configs({"ethereum": f"http://127.0.0.1:{closed_port()}"}, policy='[[rules]]\nname = "all"\nallow = true\n')
+    assert {"policy.toml", "ledger"} <= set(verdicts(run("doctor", "--json")))
+    assert not {"policy.toml", "ledger"} & set(verdicts(run("doctor", "--chain", "ethereum", "--json")))
+    said = " ".join(run("doctor", "--help").stdout.split())
+    assert "Of one chain only: nodes and wallets, not policy, prices and ledger." in said

@@ -42,6 +42,14 @@ def test_the_status_of_a_ledger_that_is_not_there_makes_none(
     assert not (tmp_path / "data").exists()
 
 
+def test_the_status_of_a_ledger_that_cannot_be_made_ends_with_8(run: Program, configs: Configs, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    configs({}, desk=f'[ledger]\nurl = "sqlite:///{tmp_path}/file/ledger.db"\n')
+    done = run("ledger", "status")
+    assert (done.exit_code, done.stdout) == (8, "")
+    assert "file/ledger.db cannot be read: Not a directory" in done.stderr
+
+
 @pytest.mark.usefixtures("desk")
 def test_the_status_counts_withdrawals_by_state(run: Program, ledger_engine: Engine) -> None:
     schema.ready(ledger_engine)

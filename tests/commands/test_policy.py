@@ -181,7 +181,7 @@ def test_what_if_of_what_nobody_can_ask_for_is_bad_input(run: Program, desk: Des
     desk()
     done = run(*WHAT_IF, "--amount", "1,5", "--json")
     assert done.exit_code == 2
-    assert "amount" in json.loads(done.stderr)["error"]["message"]
+    assert "amount" in json.loads(done.stderr.splitlines()[-1])["error"]["message"]
     assert run("policy", "explain", "--customer", "c-1").exit_code == 2
 
 
@@ -332,3 +332,26 @@ def test_the_ledger_is_the_same_after_a_backtest(run: Program, desk: Desk, tmp_p
     run("policy", "backtest", draft)
     assert run("withdraw", "list", "--json").json == before
     assert run("policy", "usage", "--rule", "own-day", "--json").json[0]["used"] == "2000"
+
+
+# -- a draft is read as policy.toml is -------------------------------------------------------------------------------
+
+
+def test_a_draft_that_denies_an_address_in_another_spelling_is_replayed_as_such(run: Program, desk: Desk) -> None:
+    folder = desk()
+    submit(run, ("a", "c-1", "1"))
+    deny = f'[[rules]]\nname = "no"\nmatch = {{ destination = "{TO.lower()}" }}\ndeny = true\n'
+    compared = run("policy", "backtest", draft_of(folder, SOUND + deny), "--json").json
+    assert (compared["changed"], compared["changes"][0]["after"]) == (1, "deny")
+
+
+def test_a_draft_with_an_address_of_no_chain_or_a_source_of_no_request_is_an_error(run: Program, desk: Desk) -> None:
+    folder = desk()
+    nowhere = '[[rules]]\nname = "no"\nmatch = { destination = "garbage" }\ndeny = true\n'
+    done = run("policy", "check", draft_of(folder, SOUND + nowhere))
+    assert done.exit_code == 8
+    assert "draft.toml rule 'no': match.destination" in done.stderr
+    nobody = '[[rules]]\nname = "no"\nmatch = { source = "Stdin" }\ndeny = true\n'
+    done = run("policy", "check", draft_of(folder, SOUND + nobody), "--json")
+    assert done.exit_code == 8
+    assert "requests come by file, option, stdin" in done.json[0]["message"]

@@ -289,7 +289,8 @@ def test_a_memory_that_cannot_be_written_is_a_warning(
     done = run("tx", "status", pay(anvil), "--json")
     assert done.exit_code == 0
     assert done.json["state"] == "confirmed"
-    assert done.stderr.startswith("warning: what was seen is not remembered")
+    assert json.loads(done.stderr)["message"].startswith("what was seen is not remembered")
+    assert run("tx", "status", pay(anvil)).stderr.startswith("warning: what was seen is not remembered")
     logged = run("tx", "status", pay(anvil), "--log", "json")
     assert json.loads(logged.stderr)["level"] == "warning"
     assert run("tx", "status", pay(anvil), "--quiet").stderr == ""

@@ -273,10 +273,16 @@ def test_a_request_comes_in_one_way(run: Program, arguments: tuple[str, ...], sa
     assert recorded(run) == [], "stdin is not read unless it is asked for"
 
 
+def test_csv_that_is_not_called_so_is_answered_with_the_option_to_add(run: Program, tmp_path: Path) -> None:
+    data = b'request_id,customer\n"w-1",c-7\nhello\n{"a": 1, \n'
+    reasons = [record["error"]["message"] for record in submitted(run, tmp_path, data).jsonl]
+    assert ["add --format csv" in reason for reason in reasons] == [True, True, False, False]
+
+
 # -- secrets ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("secret", [WIF, PHRASE, HEX_KEY])
+@pytest.mark.parametrize("secret", [WIF, PHRASE, PHRASE.replace(" ", ", "), PHRASE.replace(" ", '", "'), HEX_KEY])
 def test_a_key_or_a_phrase_in_a_request_is_shown_nowhere(run: Program, secret: str) -> None:
     pieces = [secret[start : start + 12] for start in range(0, len(secret) - 12, 12)]
     for request in (asked(destination=secret), {"memo": secret} | asked(amount="x")):

@@ -20,6 +20,9 @@ from cryptosupport.domain.withdrawals import Request, Withdrawal, canonical
 from cryptosupport.ledger.ledger import SqlLedger
 
 HOUR = 3_600_000
+NEVER = 2**62
+"""What waits is decided again when a test says so."""
+
 START = 1_790_000_000_000
 BTC, ETH = Asset("BTC", 8), Asset("ETH", 18)
 USDT_ETHEREUM, USDT_BSC = Asset("USDT", 6, "0xdac1"), Asset("USDT", 18, "0x55d3")
@@ -68,6 +71,21 @@ def request(request_id: str, amount: str = "1", asset: Asset = BTC, **rest: Any)
 
 
 @dataclass
+class Told:
+    """What hot wallets hold; only what was asked ahead is known."""
+
+    hot: Mapping[str, str]
+    asked: set[tuple[str, str]] = field(default_factory=set)
+
+    def ask(self, wallet: str, chain: str, asset: Asset) -> None:
+        self.asked.add((wallet, asset.symbol))
+
+    def __call__(self, wallet: str, asset: Asset) -> Quantity | NotKnown:
+        known = (wallet, asset.symbol) in self.asked and wallet in self.hot
+        return Quantity.parse(self.hot[wallet]) if known else NotKnown("nobody answers")
+
+
+@dataclass
 class Desk:
     """A ledger and all that decisions rest on; ``prices`` in USD by symbol are as old as the clock says."""
 
@@ -78,9 +96,9 @@ class Desk:
     hot: Mapping[str, str] = field(default_factory=dict)
     chains: Mapping[str, ChainFacts] = field(
         default_factory=lambda: {
-            "bitcoin": ChainFacts(BTC, 0, ("hot-btc",)),
-            "ethereum": ChainFacts(ETH, 0, ("hot-eth",)),
-            "bsc": ChainFacts(None, 0),
+            "bitcoin": ChainFacts({"BTC": BTC}, hot_wallets=("hot-btc",)),
+            "ethereum": ChainFacts({"ETH": ETH, "USDT": USDT_ETHEREUM}, hot_wallets=("hot-eth",)),
+            "bsc": ChainFacts({"USDT": USDT_BSC}),
         }
     )
     further: Mapping[str, Any] = field(default_factory=dict)
@@ -89,20 +107,17 @@ class Desk:
     def premises(self) -> Premises:
         """What decisions rest on."""
         rules = PriceRules(1, 15 * 60_000, Quantity(5, 0), Quantity(20, 0), frozenset({"USDT"}))
-        premises = Premises(Judge(self.policy), self.chains, rules, self._quotes, self._hot)
+        premises = Premises(Judge(self.policy), self.chains, rules, self._quotes, Told(self.hot))
         return replace(premises, **self.further)
 
     def _quotes(self) -> dict[str, list[Quote]]:
         return {symbol: [Quote("feed", Quantity.parse(usd), self.clock.at)] for symbol, usd in self.prices.items()}
 
-    def _hot(self, wallet: str, chain: str, asset: Asset) -> Quantity | NotKnown:
-        return Quantity.parse(self.hot[wallet]) if wallet in self.hot else NotKnown("nobody answers")
-
-    def take(self, *requests: Request) -> list[Withdrawal]:
+    def take(self, *requests: Request, due: int = NEVER) -> list[Withdrawal]:
         """Take requests in, in one batch; a refused line raises what was wrong with it."""
         lines = [Line(number, each.request_id, each, "file") for number, each in enumerate(requests, 1)]
         taken = []
-        for one in Intake(self.ledger, self.premises).take_in([lines]):
+        for one in Intake(self.ledger, self.premises, due=due).take_in([lines]):
             if isinstance(one.result, BadInput):
                 raise one.result
             taken.append(one.result)

@@ -53,7 +53,7 @@ STEPS = st.lists(
         st.tuples(st.just("cancel"), st.integers(0, 30)),
         st.tuples(st.just("again"), st.none()),
         st.tuples(st.just("sleep"), st.sampled_from([600_000, HOUR - 5, HOUR, 24 * HOUR])),
-        st.tuples(st.just("price"), st.sampled_from(["800", "1000", "1100"])),
+        st.tuples(st.just("price"), st.sampled_from(["950", "1000", "1100"])),
     ),
     min_size=3,
     max_size=14,

@@ -175,7 +175,7 @@ def test_a_destination_is_new_when_its_customer_first_asked_for_it(desk_with: De
 
 
 def test_caps_beside_the_rules_say_what_they_said(desk_with: DeskWith) -> None:
-    chains = {"bitcoin": ChainFacts(BTC, 0, ("hot-btc",), {"BTC": Quantity(2, 0)})}
+    chains = {"bitcoin": ChainFacts({"BTC": BTC}, hot_wallets=("hot-btc",), hard_caps={"BTC": Quantity(2, 0)})}
     facts: dict[str, Any] = {"prices": {"BTC": "1000"}, "chains": chains, "further": {"run_cap": 2_000_000_000}}
     desk = desk_with(policy(rule("one", "5")), **facts)
     assert desk.states(request("a", "3"), request("b", "2"), request("c", "1")) == ["rejected", "approved", "held"]

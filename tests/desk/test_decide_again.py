@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import decide_again, in_between
+from cryptosupport.desk.cases import ChainFacts
+from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.take_in import Intake, Line
 from cryptosupport.domain.errors import NoSuchRecord, OutcomeUnknown, Refused
+from cryptosupport.domain.money import Asset, Quantity
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.policy.periods import Calendar, Unit
 from cryptosupport.domain.policy.rules import Per
-from cryptosupport.domain.withdrawals import Verification
-from tests.desk.deskkit import HOUR, Desk, policy, request, rule, sums
+from cryptosupport.domain.withdrawals import Verification, Withdrawal
+from tests.desk.deskkit import ETH, HOUR, Desk, policy, request, rule, sums
 
 MIDNIGHT = 1_790_035_200_000
 DeskWith = Callable[..., Desk]
@@ -166,35 +169,55 @@ def test_a_row_that_somebody_else_changed_is_not_changed_again(desk_with: DeskWi
 # -- while requests come in ------------------------------------------------------------------------------------------
 
 
-class Shown:
-    """The desk's clock as the port has it."""
-
-    ends_at = 0.0
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def milliseconds(self) -> int:
-        return self._desk.clock.at
-
-
-def test_a_long_stream_decides_again_every_minute_and_when_a_day_is_over(desk_with: DeskWith) -> None:
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [([-30_000, -1, 0], [False, False, True]), ([-200_000, -140_001, -140_000], [False, False, True])],
+    ids=["when a day is over", "every minute"],
+)
+def test_a_long_stream_decides_again_what_waits(
+    desk_with: DeskWith, moments: list[int], expected: list[bool]
+) -> None:
     day = rule("day", "1", period=Calendar(Unit.DAY, "UTC"), per=Per.GLOBAL)
-    desk = desk_with(policy(day, rule("hour", "2", hours=1)))
-    desk.clock.at = MIDNIGHT - 30_000
+    desk = desk_with(policy(day if moments[-1] == 0 else rule("desk", "1", hours=1)))
+    desk.clock.at = MIDNIGHT + moments[0]
     desk.take(request("a"), request("b"))
     told: list[str] = []
+    intake = Intake(desk.ledger, desk.premises, lambda each: told.append(each.request.request_id))
 
-    def stream() -> Iterator[str]:
-        yield "first"
-        desk.clock.at = MIDNIGHT - 1
-        yield "before midnight"
-        desk.clock.at = MIDNIGHT
-        yield "after midnight"
+    def stream() -> Iterator[list[Line]]:
+        for number, moment in enumerate(moments):
+            desk.clock.at = MIDNIGHT + moment
+            if moment == moments[-1]:
+                cancel(desk.ledger, desk.premises, "a")
+            yield [Line(1, "", request(f"r{number}", "0.1"), "file")]
 
-    between = in_between(stream(), desk.ledger, desk.premises, Shown(desk), lambda each: told.append(each.state))  # type: ignore[arg-type]
-    heard = [(batch, list(told)) for batch in between]
-    assert heard == [("first", []), ("before midnight", []), ("after midnight", ["approved"])]
+    heard = ["b" in told for _ in intake.take_in(stream())]
+    assert heard == expected
+
+
+def test_over_midnight_nobody_who_comes_is_before_those_who_wait(desk_with: DeskWith) -> None:
+    own = rule("own", per=Per.CUSTOMER, period=Calendar(Unit.DAY, "UTC"), max_count=1)
+    desk = desk_with(policy(own, rule("desk", "1", hours=24)))
+    desk.clock.at = MIDNIGHT - 30_000
+    assert desk.states(request("other", customer="c2"), request("w")) == ["approved", "waiting"]
+    intake = Intake(desk.ledger, desk.premises)
+    list(intake.take_in([[Line(1, "", request("x", "0.1", customer="c3"), "file")]]))
+    desk.clock.at = MIDNIGHT
+    (new,) = intake.take_in([[Line(1, "", request("n", "0.1"), "file")]])
+    assert isinstance(new.result, Withdrawal)
+    assert new.result.state.value == "rejected", "w has the one place of the new day"
+    assert desk.recorded("w") == ["waiting"]
+
+
+def test_what_cannot_be_found_out_just_now_goes_on_waiting(desk_with: DeskWith) -> None:
+    share = rule("share", max_percent=Quantity.parse("50"))
+    desk = desk_with(policy(share, rule("usd", "9", value="1000", hours=1)), hot={"hot-btc": "2"}, prices={"BTC": "1"})
+    assert desk.states(request("a", "1.5")) == ["waiting"]
+    desk.hot, desk.prices = {}, {}
+    assert again(desk) == []
+    assert desk.states(request("new", "0.1")) == ["held"]
+    desk.hot, desk.prices = {"hot-btc": "9"}, {"BTC": "1"}
+    assert again(desk) == [("a", "approved")]
 
 
 def test_what_was_shown_does_not_grow_old_while_it_waits(desk_with: DeskWith) -> None:
@@ -204,3 +227,33 @@ def test_what_was_shown_does_not_grow_old_while_it_waits(desk_with: DeskWith) ->
     assert desk.states(request("a", verification=shown), request("b", verification=shown)) == ["approved", "waiting"]
     desk.clock.at += HOUR
     assert again(desk) == [("b", "approved")]
+
+
+@pytest.mark.parametrize(
+    "left", [{}, {"bitcoin": ChainFacts({})}, {"bitcoin": ChainFacts({"BTC": Asset("BTC", 10)})}], ids=str
+)
+def test_what_the_settings_no_longer_have_waits_and_stops_nobody(
+    desk_with: DeskWith, left: dict[str, ChainFacts]
+) -> None:
+    desk = desk_with(policy(rule(amount="1", hours=1), rule("eth", "9", match={"asset": "ETH"})))
+    eth = {"asset": ETH, "chain": "ethereum", "amount": "0.5"}
+    desk.take(request("a"), request("b"))
+    desk.clock.at += HOUR
+    before = desk.chains
+    desk.chains = {"ethereum": before["ethereum"]} | left
+    assert again(desk) == []
+    waits = desk.ledger.withdrawal("b")
+    assert waits is not None
+    assert "no longer in the settings" in " ".join(voice.reason for voice in waits.decision.voices)
+    desk.clock.at += HOUR
+    assert desk.states(request("c", **eth)) == ["approved"]
+    desk.chains = before
+    assert again(desk) == [("b", "approved")]
+
+
+def test_nodes_are_asked_before_the_transaction_and_once(desk_with: DeskWith) -> None:
+    share = rule("share", max_percent=Quantity.parse("50"), on_exceed=Outcome.WAIT)
+    desk = desk_with(policy(share), hot={"hot-btc": "2"})
+    assert desk.states(request("a", "1.5")) == ["waiting"]
+    desk.hot = {"hot-btc": "4"}
+    assert again(desk) == [("a", "approved")]

@@ -222,6 +222,20 @@ def test_settings_that_others_can_write_are_a_warning(installation: Installation
     assert found.advice.startswith(f"run `chmod -R go-w {installation.folder}`")
 
 
+def test_price_files_and_balances_that_others_can_write_are_a_warning(
+    installation: Installation, tmp_path: Path
+) -> None:
+    prices, balances = tmp_path / "price feed.toml", installation.folder / "balances.csv"
+    write(installation.folder, "desk.toml", f'[intake]\nbalances = "balances.csv"\n[prices]\nfiles = ["{prices}"]\n')
+    assert troubles(installation) == []  # that they are missing is told elsewhere
+    for path in (prices, balances):
+        path.touch()
+        path.chmod(0o602)
+    found = trouble(installation)
+    assert found.message == f"others than the owner can write {prices}, {balances}"
+    assert found.advice.startswith(f"run `chmod -R go-w {installation.folder} '{prices}'`: ")
+
+
 def test_a_memory_that_cannot_be_written_is_a_warning(installation: Installation, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     complaints: list[str] = []

@@ -15,6 +15,7 @@ from cryptosupport.domain.policy.lint import Remark
 from cryptosupport.domain.prices import NoPrice, Price
 from tests.desk.deskkit import policy, rule
 
+NOW = 1_795_305_600_000
 STATUS = {"url": "sqlite:///l.db", "revision": "0001", "head": "0001", "withdrawals": {"held": 2, "approved": 3}}
 GOOD = Withdrawing(
     policy=lambda: policy(rule(value="9")),
@@ -23,6 +24,8 @@ GOOD = Withdrawing(
     prices=lambda: ([Price("BTC", Quantity(5, 0), 1, ())], []),
     min_sources=lambda: 2,
     ledger=lambda: STATUS | {"last_decision_at": "2026-11-22T00:00:00Z"},
+    last_decision=lambda: NOW,
+    now=lambda: NOW,
 )
 
 
@@ -74,6 +77,29 @@ def test_what_has_no_price_is_a_warning_where_rules_count_in_usd() -> None:
 )
 def test_a_ledger_that_cannot_be_used_is_told(ledger: Callable[[], object], expected: tuple[str, str, int]) -> None:
     assert told(ledger=ledger)[-1] == expected
+
+
+@pytest.mark.parametrize("error", [Unreachable("l.db is damaged: keep it"), BadSettings("install the newer version")])
+def test_the_advice_on_a_ledger_contradicts_no_message(error: Exception) -> None:
+    for each in ({"ledger": refusing(error)}, {"last_decision": refusing(error)}):
+        verdict = list(examine(replace(GOOD, **each)))[-1]
+        assert verdict.message == str(error)
+        assert verdict.advice == "see the message; `cryptosupport ledger status` says more"
+
+
+@pytest.mark.parametrize(("behind", "outcome"), [(-(10**9), "ok"), (0, "ok"), (1000, "ok"), (1001, "fail")])
+def test_a_clock_behind_the_last_decision_is_told_before_nothing_is_decided(behind: int, outcome: str) -> None:
+    verdict = list(examine(replace(GOOD, now=lambda: NOW - behind)))[-1]
+    assert (verdict.name, verdict.outcome.value) == ("ledger", outcome)
+    if outcome == "fail":
+        assert verdict.exit_code == 8
+        assert verdict.message == (
+            "the clock is 2s behind the last decision (2026-11-22T00:00:00Z); nothing is decided until it is right"
+        )
+
+
+def test_a_ledger_without_a_decision_has_no_clock_to_be_behind() -> None:
+    assert told(last_decision=lambda: None, now=lambda: 0)[-1] == ("ledger", "ok", 0)
 
 
 def test_keys_that_cannot_be_read_stop_intake() -> None:

@@ -148,7 +148,7 @@ def test_the_answer_is_what_then_comes_of_it(engine: Engine) -> None:
         desk = new_desk(engine, chosen)
         live(desk, steps)
         asked = what_if(desk, customer=customer, amount=amount, destination="d-1", source="file")
-        (taken,) = desk.take(request("new", amount, customer=customer, destination="d-1"))
+        (taken,) = desk.take(request("new", amount, customer=customer, destination="d-1"), due=0)
         assert replace(asked.withdrawal, request=taken.request) == taken
         outcomes = [each.outcome for each in asked.spoken if each.outcome is not None]
         assert strictest(outcomes) is taken.decision.outcome

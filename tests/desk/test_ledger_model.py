@@ -14,7 +14,7 @@ from hypothesis.stateful import rule as step
 from sqlalchemy import Engine, delete, insert
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import booking_of, decide_again
+from cryptosupport.desk.decide_again import decide_again
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import ClockWentBack
 from cryptosupport.domain.money import NOTHING, Quantity
@@ -184,12 +184,12 @@ def positions(window: Window, rows: list[Withdrawal]) -> Iterator[Quantity]:
         assert last.booked_at is not None
         for each in passed:
             assert each.booked_at is not None
-            same = window.place(booking_of(each), each.booked_at) == window.place(booking_of(last), last.booked_at)
-            if not same or each.booked_at > last.booked_at or window.place(booking_of(each), each.booked_at) is None:
+            same = window.place(each.booking, each.booked_at) == window.place(last.booking, last.booked_at)
+            if not same or each.booked_at > last.booked_at or window.place(each.booking, each.booked_at) is None:
                 continue
             if isinstance(window.period, Sliding) and each.booked_at <= last.booked_at - window.period.milliseconds:
                 continue
-            total += window.counts(booking_of(each))
+            total += window.counts(each.booking)
         yield total
 
 
@@ -267,9 +267,9 @@ class Exchanged(RuleBasedStateMachine):
                 waits = each.state is State.WAITING
                 if each.booked_at is None or window.id in each.unbooked:
                     continue
-                place = window.place(booking_of(each), each.booked_at)
+                place = window.place(each.booking, each.booked_at)
                 if place is not None and window.holds(each.booked_at, now, waits):
-                    tally, counts = expected.get(place, Tally()), window.counts(booking_of(each))
+                    tally, counts = expected.get(place, Tally()), window.counts(each.booking)
                     expected[place] = Tally(
                         tally.booked + (NOTHING if waits else counts), tally.waiting + (counts if waits else NOTHING)
                     )

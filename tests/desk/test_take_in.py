@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from cryptosupport.desk.cases import ChainFacts
+from cryptosupport.desk.decide_again import decide_again
 from cryptosupport.desk.rehearse import rehearsal
 from cryptosupport.desk.take_in import Intake, Line
-from cryptosupport.domain.errors import BadInput, ClockWentBack
-from cryptosupport.domain.money import Quantity
+from cryptosupport.domain.errors import BadInput, BadSettings, ClockWentBack
+from cryptosupport.domain.money import Asset, Quantity
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Unit
 from cryptosupport.domain.policy.rules import Per
 from cryptosupport.domain.withdrawals import Beneficiary, State, Verification
-from tests.desk.deskkit import ETH, HOUR, START, USDT_BSC, USDT_ETHEREUM, Desk, policy, request, rule, sums
+from tests.desk.deskkit import BTC, ETH, HOUR, START, USDT_BSC, USDT_ETHEREUM, Desk, policy, request, rule, sums
 
 DeskWith = Callable[..., Desk]
 HARD = {"on_exceed": Outcome.DENY}
@@ -157,7 +158,7 @@ def test_a_lifetime_limit_never_returns(desk_with: DeskWith) -> None:
 
 
 def test_fees_count_for_wallet_and_desk_but_not_for_the_customer(desk_with: DeskWith) -> None:
-    chains = {"ethereum": ChainFacts(ETH, 10**16, ("hot-eth",))}
+    chains = {"ethereum": ChainFacts({"ETH": ETH}, ETH, 10**16, ("hot-eth",))}
     rules = [rule(name, "1", hours=1, per=per, **HARD) for name, per in (("own", Per.CUSTOMER), ("wallet", Per.WALLET))]
     desk = desk_with(policy(*rules), chains=chains, prices={"ETH": "1"})
     (taken,) = desk.take(request("a", "1", ETH, chain="ethereum"))
@@ -278,7 +279,7 @@ def test_a_share_of_the_hot_balance(desk_with: DeskWith) -> None:
 
 
 def test_a_customer_keeps_the_wallet_that_was_chosen(desk_with: DeskWith) -> None:
-    chains = {"bitcoin": ChainFacts(desk_with(policy()).chains["bitcoin"].coin, 0, ("one", "two", "three"))}
+    chains = {"bitcoin": ChainFacts({"BTC": BTC}, hot_wallets=("one", "two", "three"))}
     desk = desk_with(policy(rule(amount="9")), chains=chains)
     asked = [request(f"{turn}-{who}", customer=f"c{who}") for turn in range(3) for who in range(20)]
     chosen: dict[str, set[str | None]] = {}
@@ -294,7 +295,7 @@ def test_rules_about_wallets_hold_where_there_is_no_hot_wallet(desk_with: DeskWi
 
 
 def test_the_hard_cap_of_an_asset_stands_above_the_policy(desk_with: DeskWith) -> None:
-    chains = {"bitcoin": ChainFacts(request("x").asset, 0, (), {"BTC": Quantity.parse("5")})}
+    chains = {"bitcoin": ChainFacts({"BTC": BTC}, hard_caps={"BTC": Quantity.parse("5")})}
     desk = desk_with(policy(rule(allow=True)), chains=chains)
     assert desk.states(request("a", "5"), request("b", "5.1")) == ["approved", "rejected"]
 
@@ -307,3 +308,129 @@ def test_a_new_window_beside_one_of_the_same_length_starts_with_what_is_in_it(de
     desk.policy = policy(first, rule("n", hours=1, max_count=2, on_exceed=Outcome.DENY))
     assert desk.states(request("a"), request("b"), request("c")) == ["approved", "approved", "rejected"]
     assert sorted(booked for booked, _ in sums(desk).values()) == ["2", "2"]
+
+
+# -- values that come late ---------------------------------------------------------------------------------------------
+
+
+def test_what_passed_without_a_value_gets_one_before_others_are_decided(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule("own", "9", value="100", hours=24, per=Per.CUSTOMER)))
+    assert desk.states(request("a", "4")) == ["approved"], "by its amount: there is no price"
+    desk.prices = {"BTC": "20"}
+    assert desk.states(request("b", "1.1"), request("c", "1")) == ["rejected", "approved"]
+    found = desk.ledger.withdrawal("a")
+    assert found is not None
+    assert found.value == 80 * 10**6
+    desk.prices = {"BTC": "19"}
+    desk.take(request("d", "0.1"))
+    again = desk.ledger.withdrawal("a")
+    assert again is not None
+    assert again.value == 80 * 10**6, "once valued, for ever"
+
+
+def test_a_new_rule_in_usd_knows_what_had_no_value(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9")))
+    desk.take(request("a", "4"))
+    desk.policy = policy(rule("desk", value="100", hours=24, **HARD))
+    desk.prices = {"BTC": "20"}
+    assert desk.states(request("b", "1.1"), request("c", "1")) == ["rejected", "approved"]
+
+
+def test_a_price_cannot_walk_away_in_small_steps(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(value="100000")), prices={"BTC": "100"})
+    desk.take(request("a"))
+    desk.prices = {"BTC": "81"}
+    assert desk.states(request("b")) == ["approved"]
+    desk.prices = {"BTC": "66"}
+    assert desk.states(request("c")) == ["held"]
+
+
+def test_a_value_of_any_size_is_recorded(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(value="1")), prices={"BTC": "50000"})
+    most = Quantity(2**256 - 1, 8)
+    assert desk.states(request("a", str(most)), request("b", "0.00001")) == ["rejected", "approved"]
+
+
+# -- what customers have ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Feed:
+    """A feed of balances for tests: customer c1 has ``btc``."""
+
+    btc: str
+    as_of: int
+
+    def read(self) -> None:
+        pass
+
+    def of(self, customer: str, asset: str, now: int) -> Quantity:
+        return Quantity.parse(self.btc)
+
+
+def test_nobody_asks_for_more_than_the_feed_says_in_one_run_or_in_several(desk_with: DeskWith) -> None:
+    feed = Feed("1", START + 4000)  # its clock is ahead of ours
+    desk = desk_with(policy(rule(amount="9"), rule("money", require=("balance",))), further={"balances": feed})
+    assert desk.states(request("a", "0.6"), request("b", "0.6"), request("c", "0.4")) == [
+        *("approved", "rejected", "approved"),
+    ]
+    desk.clock.at += 2000
+    assert desk.states(request("d", "0.1")) == ["rejected"]
+
+
+def test_money_that_was_taken_off_when_it_was_asked_for_does_not_deny_who_waits(desk_with: DeskWith) -> None:
+    feed = Feed("0.5", START)
+    money = rule("money", require=("balance",))
+    desk = desk_with(policy(rule(amount="1", hours=1), money), further={"balances": feed})
+    assert desk.states(request("other", "1", customer="c2"), request("w", "0.5")) == ["rejected", "approved"]
+    desk = desk_with(policy(rule(amount="0.5", hours=1), money), further={"balances": feed})
+    assert desk.states(request("v", "0.4", customer="c3")) == ["waiting"]
+    desk.clock.at += HOUR
+    feed.btc, feed.as_of = "0.1", desk.clock.at
+    assert [each.state.value for each in decide_again(desk.ledger, desk.premises)] == ["approved"]
+
+
+def test_a_recorded_request_that_cannot_be_read_any_more_says_how_it_stands(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9")))
+    desk.take(request("a"))
+    gone = BadInput("chain is not configured", request_id="a", field="chain")
+    lines = [Line(1, "", gone, "file"), Line(2, "", BadInput("bad", request_id="b"), "file")]
+    told = [taken.result for taken in Intake(desk.ledger, desk.premises).take_in([lines])]
+    assert isinstance(told[0], BadInput)
+    assert isinstance(told[1], BadInput)
+    assert told[0].message == "chain is not configured; a is recorded, and is approved: nothing was changed"
+    assert (told[0].facts["field"], told[1].message) == ("chain", "bad")
+
+
+def test_a_request_whose_tier_is_gone_from_the_policy_counts_as_the_lowest(desk_with: DeskWith) -> None:
+    both = rule("basic", "1", match={"tier": "basic"}), rule("vip", "9", hours=1, match={"tier": "vip"})
+    desk = desk_with(policy(*both, tiers=("basic", "vip")))
+    assert desk.states(request("a", "9", tier="vip"), request("b", "5", tier="vip")) == ["approved", "waiting"]
+    desk.clock.at += HOUR
+    desk.policy = policy(both[0], tiers=("basic",))
+    assert [each.state.value for each in decide_again(desk.ledger, desk.premises)] == ["rejected"]
+
+
+def test_a_changed_number_of_decimals_leaves_the_recorded_fee_as_it_is(desk_with: DeskWith) -> None:
+    chains = {"bitcoin": ChainFacts({"BTC": BTC}, BTC, 1000, ("hot-btc",))}
+    desk = desk_with(policy(rule(amount="1", hours=1)), chains=chains, prices={"BTC": "1"})
+    desk.take(request("a", "0.9"), request("b", "0.9"))
+    wide = Asset("BTC", 18)
+    desk.chains = {"bitcoin": ChainFacts({"BTC": wide}, wide, 10**13, ("hot-btc",))}
+    desk.clock.at += HOUR
+    assert decide_again(desk.ledger, desk.premises) == []
+    found = desk.ledger.withdrawal("b")
+    assert found is not None
+    assert (found.fee_units, found.state.value) == (1000, "waiting")
+
+
+def test_a_run_stops_when_the_settings_are_others(desk_with: DeskWith) -> None:
+    desk = desk_with(policy(rule(amount="9")))
+
+    def changed() -> None:
+        raise BadSettings("policy.toml was changed meanwhile")
+
+    lines = [Line(1, "", request("a"), "file")]
+    with pytest.raises(BadSettings, match="changed"):
+        list(Intake(desk.ledger, desk.premises, still=changed).take_in([lines]))
+    assert desk.recorded("a") == ["absent"]

@@ -91,6 +91,10 @@ def test_what_is_no_id_is_told_what_it_is(text: str, said: str) -> None:
         "https://explorer.example/key/KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn",
         "xprv" + "9" * 107,
         "abandon " * 11 + "about",
+        "abandon, " * 11 + "about",
+        "abandon," * 11 + "about",
+        "'abandon'; " * 11 + "'about'",
+        "abandon\uff0c" * 11 + "about",
     ],
 )
 def test_a_private_key_is_not_repeated(text: str) -> None:
@@ -103,7 +107,7 @@ def test_a_private_key_is_not_repeated(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [HEX, HEX[:51], "9" * 52, "c" + "1" * 51, "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "hello you"]
+    "text", [HEX, HEX[:51], "9" * 52, "c" + "1" * 51, "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "hello you", "a,b,c"]
 )
 def test_what_is_no_private_key_is_not_taken_for_one(text: str) -> None:
     assert not is_secret(text)

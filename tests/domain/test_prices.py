@@ -60,7 +60,15 @@ def test_a_quote_counts_for_its_time_and_not_from_the_future(age: int, counts: b
     found = price("BTC", quotes("50000", "50001", as_of=NOW - age), RULES, None, NOW)
     assert isinstance(found, Price) is counts
     if not counts:
-        assert found == NoPrice("BTC", "0 of at least 2 prices, 2 too old or not usable")
+        fault = "2 too old or not usable" if age > 0 else "2 lie up to 6s ahead"
+        assert found == NoPrice("BTC", f"0 of at least 2 prices, {fault}")
+
+
+def test_a_price_from_the_future_is_not_told_as_an_old_one() -> None:
+    given = [Quote("a", q("1"), NOW - 16 * MINUTE), Quote("b", q("1"), NOW), Quote("c", q("1"), NOW + 90 * MINUTE)]
+    found = price("BTC", given, RULES, None, NOW)
+    assert found == NoPrice("BTC", "1 of at least 2 prices, 1 too old or not usable, 1 lies 90m ahead")
+    assert price("BTC", given[1:], RULES, None, NOW) == NoPrice("BTC", "1 of at least 2 prices, 1 lies 90m ahead")
 
 
 def test_an_old_quote_does_not_shift_the_median_of_young_ones() -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from sqlalchemy import Engine, UpdateBase, insert, select, update
+from sqlalchemy import Engine, UpdateBase, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from cryptosupport.domain.errors import BadSettings, Unreachable
+from cryptosupport.domain.errors import BadInput, BadSettings, Unreachable
 from cryptosupport.ledger import schema
+from cryptosupport.ledger.backup import back_up
 from cryptosupport.ledger.engine import bare_url, open_engine, place, reading, writing
 from cryptosupport.ledger.tables import book, policy
 from tests.nodes.postgres import MakeDatabase, Postgres
@@ -156,6 +157,35 @@ def test_a_url_that_cannot_be_meant_is_bad_settings(tmp_path: Path, url: str, sa
     with pytest.raises(BadSettings, match=said) as refused:
         open_engine(url, tmp_path, from_reference=True)
     assert "pa" not in refused.value.message.replace("password", "")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "desk:S@CR/RET@host:1/db",
+        "desk/x:S3CR@host/db",
+        "desk:CR@RET@host/db",
+        "desk:CR@RET?x=S@host/db",
+        "desk:CR@RET?x@host/db",
+        "desk:CR/RET@S@host/db",
+        "desk@host/db?host=S@CR",
+        "desk:S3CR%00RET@host/db",
+        "S3CR%00RET@host/db",
+        "desk@host/db?password=S3CR%00",
+    ],
+)
+def test_a_url_whose_password_ends_nobody_knows_where_is_refused_and_not_shown(tmp_path: Path, where: str) -> None:
+    with pytest.raises(BadSettings, match=r"write %40 for @, %2F for /|holds a NUL") as refused:
+        open_engine(f"postgresql+psycopg://{where}", tmp_path, from_reference=True)
+    said = refused.value.message
+    assert not [part for part in ("desk:", "S3CR", "S@", "CR", "RET", "host") if part in said]
+
+
+@pytest.mark.parametrize("where", ["desk:p%40s%2Fs@host/db", "desk:pa/ss@host/db", "desk%40tenant:pass@host/db"])
+def test_a_url_whose_password_ends_for_certain_is_taken(tmp_path: Path, where: str) -> None:
+    engine = open_engine(f"postgresql+psycopg://{where}", tmp_path, from_reference=True)
+    assert engine.url.host == "host"
+    assert "p" not in bare_url(engine).removeprefix("postgresql+psycopg")
 
 
 @pytest.mark.parametrize("url", ["desk:hunter2@host/db", "desk@host/db?password=hunter2", "desk:@host/db"])
@@ -317,6 +347,47 @@ def test_a_folder_that_may_not_be_written_is_told(public: Path) -> None:
         schema.ready(engine)
 
 
+def test_a_ledger_that_nobody_may_look_at_is_told(public: Path) -> None:
+    (public / "shut").mkdir(mode=0o700)
+    with no_root(), opened(SQLITE, public / "shut") as engine:
+        for look in (schema.status, schema.last_decision, lambda engine: back_up(engine, public / "copy.db")):
+            with pytest.raises(BadSettings, match=r"shut/ledger\.db cannot be read: Permission denied"):
+                look(engine)
+
+
+def test_a_copy_where_nobody_may_look_is_bad_input(public: Path) -> None:
+    (public / "data").mkdir()
+    (public / "data").chmod(0o777)
+    (public / "shut").mkdir(mode=0o700)
+    with no_root(), opened(SQLITE, public / "data") as engine:
+        schema.ready(engine)
+        with pytest.raises(BadInput, match=r"shut/copy\.db cannot be written: Permission denied"):
+            back_up(engine, public / "shut" / "copy.db")
+
+
+@pytest.mark.parametrize("where", ["file", "file/data", "link", "link/data", "shown", "shown/data"])
+def test_the_status_of_a_ledger_that_cannot_be_made_is_bad_settings(public: Path, where: str) -> None:
+    (public / "file").touch()
+    (public / "link").symlink_to("nowhere")
+    (public / "shown").mkdir(mode=0o755)
+    with no_root(), opened(SQLITE, public / where) as engine:
+        for look in (schema.status, schema.last_decision):
+            with pytest.raises(BadSettings, match=r"Not a directory|is not there, or cannot be written"):
+                look(engine)
+
+
+def test_the_status_tells_that_the_folder_of_an_absolute_path_is_missing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/disk/ledger.db"
+    with opened(url, tmp_path / "data") as engine, pytest.raises(BadSettings, match="disk is not there, or"):
+        schema.status(engine)
+    (tmp_path / "disk").mkdir()
+    with opened(url, tmp_path / "data") as engine:
+        assert schema.status(engine)["revision"] is None
+    with opened(SQLITE, tmp_path / "one" / "two") as engine:
+        assert schema.status(engine)["revision"] is None
+    assert not (tmp_path / "one").exists()
+
+
 def test_a_file_that_may_not_be_written_is_told(public: Path) -> None:
     with opened(SQLITE, public) as engine:
         schema.ready(engine)
@@ -344,7 +415,10 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     damaged = bytearray((tmp_path / "ledger.db").read_bytes())
     damaged[4096:] = b"\xff" * (len(damaged) - 4096)
     (tmp_path / "ledger.db").write_bytes(damaged)
-    with opened(SQLITE, tmp_path) as engine, pytest.raises(Unreachable, match=r"is damaged \(.*pay nothing"):
+    with (
+        opened(SQLITE, tmp_path) as engine,
+        pytest.raises(Unreachable, match=r"is damaged \(.*keep it as it is, pay nothing.*backup"),
+    ):
         booked(engine)
 
 
@@ -400,3 +474,21 @@ def test_a_server_that_only_reads_is_told(postgres: Postgres, postgres_database:
     postgres.execute(f"alter database {name} set default_transaction_read_only = on")
     with opened(postgres.url(name), Path()) as engine, pytest.raises(Unreachable, match="read-only transaction"):
         schema.ready(engine)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_removed_or_replaced_while_it_is_open_is_not_written_on(tmp_path: Path, replaced: bool) -> None:
+    engine = open_engine("sqlite:///ledger.db", tmp_path)
+    schema.ready(engine)
+    path = tmp_path / "ledger.db"
+
+    def write() -> None:
+        with writing(engine) as connection:
+            connection.execute(text("update book set last_id = 7"))
+            path.rename(tmp_path / "elsewhere.db")
+            if replaced:
+                path.touch()
+
+    with pytest.raises(Unreachable, match="removed or replaced"):
+        write()
+    assert not replaced or path.stat().st_size == 0

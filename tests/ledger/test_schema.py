@@ -181,14 +181,17 @@ def test_the_status_tells_what_a_ledger_holds(ledger_engine: Engine, tmp_path: P
         {},
         None,
     )
+    assert schema.last_decision(ledger_engine) is None
     if ledger_engine.dialect.name == "sqlite":
         assert not (tmp_path / "data").exists()  # to look is not to make
     schema.ready(ledger_engine)
+    assert schema.last_decision(ledger_engine) is None
     states = ["approved", "held", "approved"]
     with writing(ledger_engine) as connection:
         rows = [a_row(tables.withdrawal, id=n, request_id=str(n), state=state) for n, state in enumerate(states)]
         connection.execute(insert(tables.withdrawal), rows)
         connection.execute(update(tables.book).values(last_at=1_795_262_400_999))
+    assert schema.last_decision(ledger_engine) == 1_795_262_400_999
     told = schema.status(ledger_engine)
     assert told["withdrawals"] == {"approved": 2, "held": 1}
     assert told["last_decision_at"] == "2026-11-21T12:00:00Z"

@@ -59,7 +59,7 @@ def test_without_a_file_there_is_nothing_to_check() -> None:
 def test_a_file_counts_for_its_time_and_no_longer(tmp_path: Path) -> None:
     balances = feed(tmp_path)
     assert balances.of("c-7", "BTC", AS_OF + 15 * MINUTE) == Quantity.parse("0.5")
-    assert why(balances, AS_OF + 15 * MINUTE + 1).endswith("balances.csv is 901s old, and counts for 15m")
+    assert why(balances, AS_OF + 15 * MINUTE + 1).endswith("balances.csv is 15m 1s old, and counts for 15m")
 
 
 def test_a_file_of_a_later_moment_does_not_count(tmp_path: Path) -> None:
@@ -84,6 +84,49 @@ def test_it_is_read_once_and_only_when_it_is_asked(tmp_path: Path) -> None:
     assert balances.of("c-7", "BTC", AS_OF) == Quantity.parse("0.5")
 
 
+@pytest.mark.parametrize("how", ["written over", "renamed"])
+def test_a_new_file_counts_once_it_is_read(tmp_path: Path, how: str) -> None:
+    balances = feed(tmp_path)
+    balances.read()
+    if how == "renamed":
+        (tmp_path / "next.csv").write_text(GOOD.replace("0.5", "9.9"), encoding="utf-8")
+        (tmp_path / "next.csv").rename(tmp_path / "balances.csv")
+    else:
+        feed(tmp_path, GOOD.replace("0.5", "9.9"))
+    balances.read()
+    assert balances.of("c-7", "BTC", AS_OF) == Quantity.parse("9.9")
+
+
+def test_what_became_of_the_file_is_told_once_it_is_read(tmp_path: Path) -> None:
+    balances = feed(tmp_path)
+    balances.read()
+    for text, said in (("", "is broken"), (None, "cannot be read: No such file")):
+        (tmp_path / "balances.csv").unlink()
+        if text is not None:
+            feed(tmp_path, text)
+        for _ in range(2):
+            balances.read()
+            assert said in why(balances)
+            assert balances.as_of is None
+    feed(tmp_path)
+    balances.read()
+    assert balances.as_of == AS_OF
+
+
+def test_a_file_that_is_as_it_was_is_not_read_again(tmp_path: Path) -> None:
+    balances = feed(tmp_path)
+    balances.read()
+    kept = balances._feed
+    balances.read()
+    assert balances._feed is kept
+
+
+def test_without_a_file_there_is_nothing_to_read() -> None:
+    balances = Balances(None, MINUTE)
+    balances.read()
+    assert balances.of("c-7", "BTC", AS_OF) is None
+
+
 def test_the_csv_of_other_programs_is_read(tmp_path: Path) -> None:
     text = GOOD.replace("\n", "\r\n") + '"c, ""9""","BTC","7"\r\n'
     assert feed(tmp_path, text).of('c, "9"', "BTC", AS_OF) == Quantity.parse("7")
@@ -94,6 +137,12 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     assert why(balances).endswith("none.csv cannot be read: No such file or directory")
     assert balances.as_of is None
     assert "cannot be read" in why(Balances(tmp_path, MINUTE))
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert why(Balances(path, MINUTE)) == f"{path} cannot be read: it is no regular file"
 
 
 BROKEN = {

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.prices import Quote
-from cryptosupport.outside.prices import MOST_BYTES, read_quotes
+from cryptosupport.outside.prices import read_quotes
 from cryptosupport.settings import PRESETS
+from cryptosupport.settings.reading import MOST_BYTES
 
 AS_OF = "as_of = 2026-11-21T12:00:00Z\n"
 NOON = 1_795_262_400_000
@@ -134,8 +135,9 @@ def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert complaint(tmp_path / "none.toml") == "it cannot be read: No such file or directory"
     assert "symbolic links" in complaint(tmp_path / "loop")
-    assert complaint(tmp_path) == "it is no file"
-    assert complaint(tmp_path / "pipe") == "it is no file"
+    assert complaint(tmp_path) == "it cannot be read: Is a directory"
+    assert complaint(tmp_path / "pipe") == "it cannot be read: it is no regular file"
+    assert complaint(Path("/dev/zero")) == "it cannot be read: it is no regular file"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from cryptosupport.chains.evm.codec import parse_address
 from cryptosupport.domain.errors import BadInput, BadSettings
@@ -25,7 +25,7 @@ from cryptosupport.outside.signatures import Verifier
 VECTORS: list[dict[str, str]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "ed25519.json").read_text(encoding="utf-8")
 )["vectors"]
-KEY = Ed25519PrivateKey.generate()
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 LINE = KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 HEX = KEY.public_key().public_bytes_raw().hex()
 FIELDS = {
@@ -137,7 +137,8 @@ def test_what_is_not_base64_of_64_bytes_is_told_as_such(value: str) -> None:
 
 def others() -> dict[str, str]:
     """Keys of other kinds, and texts that are none."""
-    curve = generate_private_key(SECP256R1()).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    public = derive_private_key(7, SECP256R1()).public_key()
+    curve = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     kind = b"sk-ssh-ed25519@openssh.com"
     parts = (kind, KEY.public_key().public_bytes_raw(), b"ssh:")
     blob = b"".join(len(part).to_bytes(4) + part for part in parts)
@@ -162,7 +163,29 @@ def others() -> dict[str, str]:
 
 @pytest.mark.parametrize(("kind", "text"), others().items(), ids=str)
 def test_a_key_that_cannot_be_used_is_refused_by_its_name_in_the_settings(kind: str, text: str) -> None:
-    with pytest.raises(BadSettings, match=r"^\[intake\] keys.backend is ") as caught:
+    with pytest.raises(BadSettings, match=r"^\[intake\] keys.backend is no Ed25519 public key: ") as caught:
         Verifier({"good": HEX, "backend": text})
     assert caught.value.facts["key"] == "intake.keys.backend"
     assert "64 hex digits" in caught.value.message
+
+
+def private_keys() -> dict[str, str]:
+    """What somebody may put in the place of the public half."""
+    key = Ed25519PrivateKey.generate()
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return {
+        "base64": base64.b64encode(der).decode(),
+        "PEM": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        "OpenSSH": key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
+        "hex with 0x": "0x" + key.private_bytes_raw().hex(),
+        "under a false name": "ssh-ed25519 " + base64.b64encode(der).decode(),
+    }
+
+
+@pytest.mark.parametrize("kind", ["base64", "PEM", "OpenSSH", "hex with 0x", "under a false name"])
+def test_a_private_key_in_the_place_of_the_public_one_is_never_shown(kind: str) -> None:
+    text = private_keys()[kind]
+    with pytest.raises(BadSettings) as caught:
+        Verifier({"backend": text})
+    told = f"{caught.value} {caught.value.facts} {caught.value.__cause__} {caught.value.__context__}"
+    assert not [word for word in text.replace("-----", " ").split() if len(word) > 11 and word in told]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.decision import Decision, Outcome
@@ -68,8 +68,13 @@ class Queue:
         """
         now = case.now
         decision = self._judge.decide(case, self.used)
+        if decision.for_want_of_facts:
+            # What cannot be told just now will be told later: nobody has to decide about it, and it keeps its place.
+            for place, counts in self._held(booking, booked_at, unbooked).items():
+                self._ahead[place] = self._ahead.get(place, NOTHING) + counts
+            return Turn(replace(decision, outcome=Outcome.WAIT), booked_at, changed=False)
         waits = decision.outcome is Outcome.WAIT
-        before = {} if booked_at is None else dict(self._tallies.places(booking, booked_at, unbooked))
+        before = self._held(booking, booked_at, unbooked)
         after = dict(self._tallies.places(case.booking, now, decision.unbooked)) if decision.booked else {}
         if waits:
             for place, counts in after.items():
@@ -80,3 +85,7 @@ class Queue:
             unbook(self._tallies, booking, booked_at, unbooked, True, now)
         book(self._tallies, case.booking, decision, now)
         return Turn(decision, now if decision.booked else None, changed=True)
+
+    def _held(self, booking: Booking, booked_at: int | None, unbooked: tuple[str, ...]) -> dict[Place, Quantity]:
+        """The places that a request has while it waits."""
+        return {} if booked_at is None else dict(self._tallies.places(booking, booked_at, unbooked))

@@ -22,21 +22,28 @@ class Outcome(StrEnum):
         return _STRICTNESS[self]
 
 
-DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET = "default deny", "hard cap", "run cap", "hot wallet"
-"""What speaks beside the rules: that none of them permits, an asset's hard cap, the cap of one run, a wallet that rules
-ask for and nobody has."""
+DEFAULT_DENY, HARD_CAP, RUN_CAP = "default deny", "hard cap", "run cap"
+HOT_WALLET, SETTINGS = "hot wallet", "settings"
+"""What speaks beside the rules: that none of them permits, an asset's hard cap, the cap of one run; a wallet that rules
+ask for and nobody has, settings that no longer have the asset."""
+
+BESIDE = frozenset({DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET, SETTINGS})
 
 _STRICTNESS = {outcome: place for place, outcome in enumerate(Outcome)}
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What one rule said, with its numbers in ``reason``; ``approvals`` is how many people an `APPROVAL` asks for."""
+    """What one rule said, with its numbers in ``reason``; ``approvals`` is how many people an `APPROVAL` asks for.
+
+    ``unknown``: it says so only because something could not be found out just now.
+    """
 
     rule: str
     outcome: Outcome
     reason: str
     approvals: int = 0
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,12 @@ class Decision:
     unbooked: tuple[str, ...] = ()
     value: int | None = None
     prices: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def for_want_of_facts(self) -> bool:
+        """Whether a person is asked for only because something could not be found out just now."""
+        stops = [voice for voice in self.voices if voice.outcome is self.outcome]
+        return self.outcome is Outcome.HOLD and all(voice.unknown for voice in stops)
 
     @property
     def approvals(self) -> int:

@@ -86,7 +86,7 @@ class Finding:
     """One test of a rule: what comes of it, why, and the ``numbers`` where it measures something, over ``window``.
 
     ``place`` is False where the request alone is more than the whole limit of the window, ``booked`` where it must not
-    count anywhere yet.
+    count anywhere yet. ``unknown``: it holds only because something could not be found out just now.
     """
 
     outcome: Outcome
@@ -95,6 +95,7 @@ class Finding:
     window: Window | None = None
     place: bool = True
     booked: bool = True
+    unknown: bool = False
 
 
 class Judge:
@@ -153,7 +154,7 @@ class Judge:
         for window in self._of[rule.name]:
             place = window.place(booking, case.now)
             if place is None:
-                yield Finding(Outcome.HOLD, f"{booking.chain} has no hot wallet whose sum could be told")
+                yield Finding(Outcome.HOLD, f"{booking.chain} has no hot wallet whose sum could be told", unknown=True)
             else:
                 yield from _of_a_sum(rule, window, case, used(place))
 
@@ -187,7 +188,8 @@ def voice(rule: Rule, findings: Sequence[Finding]) -> Voice:
     """What a rule says in all, out of what it found."""
     outcome = strictest(finding.outcome for finding in findings)
     approvals = rule.approvals if any(finding.outcome is Outcome.APPROVAL for finding in findings) else 0
-    return Voice(rule.name, outcome, "; ".join(finding.reason for finding in findings), approvals)
+    unknown = all(finding.unknown for finding in findings if finding.outcome is outcome)
+    return Voice(rule.name, outcome, "; ".join(finding.reason for finding in findings), approvals, unknown)
 
 
 def _of_one(rule: Rule, case: Case) -> Iterator[Finding]:
@@ -273,7 +275,7 @@ def _share(percent: Quantity, case: Case) -> Quantity | Finding:
     """That percentage of the hot wallet's balance, rounded down to base units."""
     balance = case.hot_balance
     if isinstance(balance, NotKnown):
-        return Finding(Outcome.HOLD, f"the hot wallet's balance is not known: {balance.reason}")
+        return Finding(Outcome.HOLD, f"the hot wallet's balance is not known: {balance.reason}", unknown=True)
     decimals = max(balance.decimals, case.booking.amount.decimals)
     return Quantity(balance.at(decimals) * percent.units // 10 ** (percent.decimals + 2), decimals)
 
@@ -287,7 +289,7 @@ def _valued(case: Case, used: Quantity, adds: Quantity, limit: int, by_amount: Q
         return Numbers(used, adds, Quantity(limit, MICRO), "USD")
     if by_amount is not None:
         return Finding(Outcome.ALLOW, f"value not checked, the amount counts: {case.no_value}")
-    return Finding(Outcome.HOLD, f"its value is not known: {case.no_value}")
+    return Finding(Outcome.HOLD, f"its value is not known: {case.no_value}", unknown=True)
 
 
 def _cooled(rule: Rule, cooling: int, case: Case) -> Finding:
@@ -330,7 +332,7 @@ def _has_the_money(rule: Rule, case: Case) -> Finding:
     if balance is None:
         return Finding(Outcome.ALLOW, "balance: not checked, the desk has no feed of balances")
     if isinstance(balance, NotKnown):
-        return Finding(Outcome.HOLD, f"balance: not known: {balance.reason}")
+        return Finding(Outcome.HOLD, f"balance: not known: {balance.reason}", unknown=True)
     if amount <= balance:
         return Finding(Outcome.ALLOW, f"balance: {balance} {unit} covers {amount}")
     return Finding(rule.exceeded, f"balance: {balance} {unit} does not cover {amount}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -87,13 +88,17 @@ def describe(period: Period) -> str:
 
 
 def duration(milliseconds: int) -> str:
-    """A time span in words, in its largest whole unit up to hours, rounded up to seconds.
+    """A time span in words: whole hours or minutes as such, any other in its two largest units, rounded up.
 
-    >>> duration(86_400_000), duration(5_400_000), duration(1)
-    ('24h', '90m', '1s')
+    >>> duration(86_400_000), duration(5_400_000), duration(1), duration(901_000), duration(1_795_310_180_000)
+    ('24h', '90m', '1s', '15m 1s', '20779d 2h')
     """
     seconds = -(-milliseconds // 1000)
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
+    for (unit, size), (smaller, part) in pairwise((("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))):
+        if seconds >= size:
+            whole, rest = divmod(-(-seconds // part), size // part)
+            return f"{whole}{unit} {rest}{smaller}" if rest else f"{whole}{unit}"
     return f"{seconds}s"

@@ -148,5 +148,5 @@ class Policy:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def tier(self, given: str | None) -> str | None:
-        """The tier that counts: a request without one has the lowest."""
-        return given if given is not None or not self.tiers else self.tiers[0]
+        """The tier that counts: a request without one has the lowest, and so has one whose tier is no longer known."""
+        return given if given in self.tiers or not self.tiers else self.tiers[0]

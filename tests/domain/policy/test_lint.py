@@ -84,7 +84,6 @@ def test_a_good_policy_gets_no_remark() -> None:
             None,
         ),
     ],
-    ids=str,
 )
 def test_a_rule_that_can_never_match_is_an_error(match: dict[str, frozenset[str]], message: str | None) -> None:
     rule = Rule("mine", match, approvals=1)
@@ -125,7 +124,6 @@ def test_customers_countries_destinations_and_sources_may_be_anybody() -> None:
         ({"max_count": 0, **CUSTOMER}, "max_count = 0 lets nothing pass: all that it matches is denied"),
         ({"max_percent": q("0")}, "max_percent = 0 lets nothing pass: all that it matches waits for ever"),
     ],
-    ids=str,
 )
 def test_a_limit_of_nothing_is_worth_a_look(does: dict[str, Any], message: str) -> None:
     rule = Rule("mine", only(asset="BTC"), **does)
@@ -143,7 +141,6 @@ def test_a_limit_of_nothing_is_worth_a_look(does: dict[str, Any], message: str) 
         ({"cooling": HOUR}, None),
         ({"max_count": 5, **CUSTOMER}, None),
     ],
-    ids=str,
 )
 def test_waiting_for_what_time_cannot_change_is_worth_a_look(does: dict[str, Any], what: str | None) -> None:
     told = remarks(Rule("mine", only(asset="BTC"), on_exceed=Outcome.WAIT, **does))
@@ -182,7 +179,6 @@ def test_a_calendar_limit_of_a_wallet_or_the_desk_needs_a_sliding_one_beside_it(
         ({"max_value": None, "max_count": 5}, False),
         ({"match": only(tier="basic")}, False),
     ],
-    ids=str,
 )
 def test_a_companion_covers_all_that_the_calendar_limit_does_and_lets_no_more_through(
     companion: dict[str, Any], enough: bool
@@ -248,7 +244,6 @@ def test_a_value_limit_needs_prices_of_the_asset_and_of_the_coin_that_pays_fees(
         ({"max_value": None, "above_value": dollars("2000"), "approvals": 1}, False),
         ({"max_value": None, "above_value": dollars("1000"), "approvals": 1}, True),
     ],
-    ids=str,
 )
 def test_a_limit_behind_a_stricter_one_of_the_same_scope_is_told(other: dict[str, Any], reached: bool) -> None:
     told = [message for rule, message in remarks(replace(GOOD, name="mine", **other)) if rule == "mine"]

@@ -114,4 +114,23 @@ def test_a_period_says_itself_in_words() -> None:
     assert describe(Sliding(90 * 60_000)) == "90m"
     assert describe(Calendar(Unit.WEEK, "Asia/Beirut")) == "the calendar week (Asia/Beirut)"
     assert describe(Lifetime()) == "all time"
-    assert [duration(span) for span in (0, 999, 60_000, 61_000, 7_200_000)] == ["0s", "1s", "1m", "61s", "2h"]
+    assert [duration(span) for span in (0, 999, 60_000, 61_000, 7_200_000)] == ["0s", "1s", "1m", "1m 1s", "2h"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (59, "59s"),
+        (3599, "59m 59s"),
+        (3601, "1h 1m"),  # never told as less than it is
+        (7140, "119m"),
+        (86_340, "1439m"),
+        (86_399, "24h"),
+        (86_401, "1d 1h"),
+        (2 * 86_400 - 1, "2d"),
+        (30 * 86_400, "720h"),
+        (1_795_310_180, "20779d 2h"),
+    ],
+)
+def test_a_time_span_is_told_in_its_two_largest_units(seconds: int, said: str) -> None:
+    assert duration(seconds * 1000) == said

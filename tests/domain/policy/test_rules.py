@@ -44,7 +44,6 @@ def test_all_facts_have_to_match_and_no_fact_matches_all() -> None:
         ({"cooling": HOUR}, False),
         ({"require": ("identity",)}, False),
     ],
-    ids=str,
 )
 def test_only_limits_and_allow_permit(does: dict[str, Any], permits: bool) -> None:
     assert Rule("r", **does).permits is permits
@@ -64,7 +63,6 @@ def test_only_limits_and_allow_permit(does: dict[str, Any], permits: bool) -> No
         ({"cooling": HOUR}, Outcome.WAIT),
         ({"require": ("identity",)}, Outcome.DENY),
     ],
-    ids=str,
 )
 def test_what_exceeds_waits_for_shared_room_and_is_denied_its_own(does: dict[str, Any], outcome: Outcome) -> None:
     assert Rule("r", **does).exceeded is outcome
@@ -83,7 +81,6 @@ def test_what_exceeds_waits_for_shared_room_and_is_denied_its_own(does: dict[str
         LIMIT | {"on_exceed": Outcome.ALLOW},
         LIMIT | {"on_exceed": Outcome.APPROVAL},
     ],
-    ids=str,
 )
 def test_a_rule_that_would_restrict_less_than_it_seems_to_is_refused(does: dict[str, Any]) -> None:
     with pytest.raises(BadSettings, match="rule 'mine'"):

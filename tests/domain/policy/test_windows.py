@@ -47,7 +47,6 @@ def test_a_changed_limit_goes_on_with_the_same_sums(change: dict[str, Any]) -> N
         {"period": Calendar(Unit.DAY, "UTC")},
         {"period": Lifetime()},
     ],
-    ids=str,
 )
 def test_any_other_change_begins_new_sums(change: dict[str, Any]) -> None:
     assert window(replace(CUSTOMER_DAY, **change)).id != window(CUSTOMER_DAY).id

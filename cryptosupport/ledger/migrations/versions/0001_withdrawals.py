@@ -64,9 +64,9 @@ def _withdrawals() -> None:
         Column("maker", Text),
         Column("state", Text, nullable=False),
         Column("wallet", Text),
-        Column("fee_units", Money(), nullable=False),
-        Column("fee_value", Money(), nullable=False),
-        Column("value", Money()),
+        Column("fee_units", Money(None), nullable=False),
+        Column("fee_value", Money(None), nullable=False),
+        Column("value", Money(None)),
         Column("booked_at", BigInteger),
         Column("unbooked", Text),
         Column("turn", Integer, nullable=False),
@@ -83,6 +83,8 @@ def _withdrawals() -> None:
     op.create_index("withdrawal_state_id", "withdrawal", ["state", "id"])
     op.create_index("withdrawal_booked_at", "withdrawal", ["booked_at"])
     op.create_index("withdrawal_created_at", "withdrawal", ["created_at"])
+    unvalued = sa.text("value is null and booked_at is not null")
+    op.create_index("withdrawal_unvalued", "withdrawal", ["id"], sqlite_where=unvalued, postgresql_where=unvalued)
 
 
 def _decisions() -> None:
@@ -94,7 +96,7 @@ def _decisions() -> None:
         Column("outcome", Text, nullable=False),
         Column("voices", Text, nullable=False),
         Column("policy", Text, nullable=False),
-        Column("value", Money()),
+        Column("value", Money(None)),
         Column("prices", Text),
     )
 
