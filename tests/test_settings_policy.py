@@ -346,7 +346,7 @@ def test_a_link_that_leads_nowhere_is_not_taken_for_an_absent_policy(tmp_path: P
 SURROGATE = '{"rules":[{"name":"\\ud800","allow":true}]}'
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"rules":3}', SURROGATE, "[" * 10**5], ids=lambda text: text[:20])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"rules":3}', SURROGATE, "[" * 5000], ids=lambda text: text[:20])
 def test_a_text_that_no_policy_has_is_refused(text: str) -> None:
     with pytest.raises(BadSettings, match=r"^the ledger"):
         policy_of(text, "the ledger")

@@ -35,16 +35,14 @@ def json_fields(line: bytes) -> dict[str, object]:
     {'request_id': 'w-1', 'amount': Number(text='1.5')}
     """
     text = _text(line)
+    if line.count(b"{") + line.count(b"[") > DEEPEST:
+        _refuse_depth(text)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise BadInput(f"this is not one JSON object: {error.msg} (character {error.pos + 1})") from error
-    except RecursionError as error:
-        raise BadInput(_TOO_DEEP) from error
     if not isinstance(value, dict):
         raise BadInput("this is JSON, but not an object: write one request in { } on each line")
-    if line.count(b"{") + line.count(b"[") > DEEPEST:
-        _refuse_depth(value)
     if _HALF.search(text):
         _refuse_halves(value)
     return value
@@ -59,16 +57,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=Number)
-_TOO_DEEP = f"this is nested deeper than {DEEPEST} levels: a request has two"
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL)
+"""What opens and closes, and texts, in which nothing does."""
 
 
-def _refuse_depth(value: dict[str, Any]) -> None:
-    level: list[dict[str, Any] | list[Any]] = [value]
-    for _ in range(DEEPEST):
-        inside = [part.values() if isinstance(part, dict) else part for part in level]
-        level = [each for part in inside for each in part if isinstance(each, dict | list)]
-    if level:
-        raise BadInput(_TOO_DEEP)
+def _refuse_depth(text: str) -> None:
+    """Before it is decoded: the decoder goes as deep as the line does."""
+    depth = 0
+    for mark in _MARKS.findall(text):
+        depth += (mark in "[{") - (mark in "]}")
+        if depth > DEEPEST:
+            raise BadInput(f"this is nested deeper than {DEEPEST} levels: a request has two")
 
 
 def _refuse_halves(value: object) -> None:
