@@ -24,6 +24,12 @@ __all__ = ["anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
 __all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
 
 
+@pytest.fixture(autouse=True)
+def usual_depth() -> None:
+    """Python's own limit of recursion: hypothesis raises it while it runs, and does not always take that back."""
+    sys.setrecursionlimit(1000)
+
+
 # -- settings --------------------------------------------------------------------------------------------------------
 
 

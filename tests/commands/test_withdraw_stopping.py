@@ -71,7 +71,8 @@ def test_a_signal_between_batches_leaves_what_was_recorded_and_a_whole_list(
 def killed(command: list[str], source: Path, by: signal.Signals) -> list[dict[str, Any]]:
     """The rows of a run that gets a signal when it has told the first of its batches."""
     arguments = [*command, "withdraw", "submit", "--input", str(source), "-o", "jsonl"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    # Unbuffered: what `readline` reads ahead would be lost to `communicate`.
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(by)
