@@ -43,11 +43,11 @@ def test_the_market_is_the_base_fee_and_what_others_tip(pool: Anvil) -> None:
     for nonce in range(3):
         send(pool, nonce=nonce, maxFeePerGas=30 * GWEI, maxPriorityFeePerGas=3 * GWEI)
         pool.mine()
-    history = pool.rpc("eth_feeHistory", "0x1", "latest", [50])
-    base_fee = max(map(number, history["baseFeePerGas"]))  # of the latest block and of the next one
     txid = send(pool, sender=1, maxFeePerGas=10 * GWEI, maxPriorityFeePerGas=1)
     status = pending(pool, txid)
-    assert status.market == GasFees(base_fee + 3 * GWEI, 3 * GWEI)
+    # Under load anvil's history can be a block behind, so any of the last ones counts.
+    base_fees = pool.rpc("eth_feeHistory", "0x3", "latest", [50])["baseFeePerGas"]
+    assert status.market in [GasFees(number(each) + 3 * GWEI, 3 * GWEI) for each in base_fees]
     assert status.reason is PendingReason.WAITING
 
 
