@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptosupport.desk.cases import without_wallet
 from cryptosupport.desk.read_history import Past
 from cryptosupport.domain.money import Quantity, format_base_units
-from cryptosupport.domain.policy.decision import HOT_WALLET, Decision, Outcome, Voice
+from cryptosupport.domain.policy.decision import Decision, Outcome
 from cryptosupport.domain.policy.judging import Case, Judge, NotKnown
 from cryptosupport.domain.policy.replay import Replay
 from cryptosupport.domain.policy.rules import Booking, Per, Policy, Rule
@@ -97,7 +98,7 @@ class _Course:
         self._came = 0  # how many since those who wait had their turn
         self._cooling = any(rule.cooling is not None for rule in draft.rules)
         self._known: dict[bytes, int] = {}
-        self._wallets = any(rule.per is Per.WALLET or "wallet" in rule.match for rule in draft.rules)
+        self._wallets = draft.speaks_of_wallets
 
     def arrive(self, number: int, past: Past) -> None:
         """The next request."""
@@ -145,8 +146,7 @@ class _Course:
         booking = past.booking
         beside = past.beside
         if booking.wallet is None and self._wallets:
-            reason = f"rules speak of wallets, and {booking.chain} had no hot wallet"
-            beside += (Voice(HOT_WALLET, Outcome.HOLD, reason),)
+            beside += (without_wallet(booking.chain),)
         return Case(
             booking,
             past.created_at,

@@ -11,7 +11,7 @@ from cryptosupport.domain.books import Books
 from cryptosupport.domain.money import NOTHING, Asset, Quantity
 from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, SETTINGS, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Evidence, Judge, NotKnown
-from cryptosupport.domain.policy.rules import Booking, Per
+from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.prices import NoPrice, Price, PriceRules, Pricing, Quote, micro_usd, price
 from cryptosupport.domain.withdrawals import Request, Withdrawal
 
@@ -59,8 +59,7 @@ class ChainFacts:
 class Premises:
     """All that decisions rest on beside the requests and the ledger.
 
-    ``quotes`` are read anew for each transaction.
-    ``run_cap`` is the most that one run may bring in, in micro-USD.
+    ``quotes`` are read anew for each transaction. ``run_cap`` is the most that one run may bring in, in micro-USD.
     """
 
     judge: Judge
@@ -125,8 +124,8 @@ class Cases:
         self._known = books.known_since(sorted(pairs))
         books.load([booking for booking, _, _ in self._priced.values()])
 
-    def case(self, each: Incoming, further: tuple[Voice, ...] = ()) -> Case:
-        """The case of one of them; ``further`` voices speak in it."""
+    def case(self, each: Incoming) -> Case:
+        """The case of one of them."""
         request = each.request
         booking, prices, no_value = self._priced[id(each)]
         return Case(
@@ -139,7 +138,7 @@ class Cases:
             evidence=evidence_of(request),
             hot_balance=_hot_balance(request, booking, self._premises),
             customer_balance=self._left.of(each, booking),
-            further=(*_further(request, booking, self._premises), *further),
+            further=tuple(_further(each, booking, self._premises)),
         )
 
     def taken(self, booking: Booking) -> None:
@@ -175,9 +174,7 @@ def priced_booking(
     return booking, prices, "; ".join(f"no usable price of {found.symbol}: {found.reason}" for found in missing)
 
 
-def _booking_of(
-    each: Incoming, premises: Premises, value: int | None, fee: Quantity, fee_value: int
-) -> Booking:
+def _booking_of(each: Incoming, premises: Premises, value: int | None, fee: Quantity, fee_value: int) -> Booking:
     request = each.request
     return Booking(
         customer=request.customer,
@@ -258,22 +255,26 @@ def ask_ahead(incoming: Iterable[Incoming], premises: Premises) -> None:
             premises.hot_balances.ask(booking.wallet, request.chain, request.asset)
 
 
-def _further(request: Request, booking: Booking, premises: Premises) -> Iterator[Voice]:
+def _further(each: Incoming, booking: Booking, premises: Premises) -> Iterator[Voice]:
     """What speaks beside the rules: settings that have changed since the request came, an asset's hard cap (M27), and a
     wallet that rules ask for and nobody has.
     """
-    chain, symbol = premises.chains.get(request.chain, ChainFacts({})), request.asset.symbol
+    request, chain = each.request, _chain(each, premises)
+    symbol = request.asset.symbol
     if chain.assets.get(symbol) != request.asset:
         reason = f"{symbol} on {request.chain}, as it was asked for, is no longer in the settings"
         yield Voice(SETTINGS, Outcome.WAIT, reason)
     cap = chain.hard_caps.get(symbol)
     if cap is not None and not request.amount <= cap:
-        reason = f"{request.amount} {request.asset.symbol} is over the asset's hard cap of {cap}"
+        reason = f"{request.amount} {symbol} is over the asset's hard cap of {cap}"
         yield Voice(HARD_CAP, Outcome.DENY, reason)
-    rules = premises.judge.policy.rules
-    if booking.wallet is None and any(rule.per is Per.WALLET or "wallet" in rule.match for rule in rules):
-        reason = f"rules speak of wallets, and {request.chain} has no hot wallet"
-        yield Voice(HOT_WALLET, Outcome.HOLD, reason, unknown=True)
+    if booking.wallet is None and premises.judge.policy.speaks_of_wallets:
+        yield without_wallet(request.chain)
+
+
+def without_wallet(chain: str) -> Voice:
+    """What speaks where rules ask for a wallet and the chain has no hot one."""
+    return Voice(HOT_WALLET, Outcome.HOLD, f"rules speak of wallets, and {chain} has no hot wallet", unknown=True)
 
 
 class _Left:

@@ -14,7 +14,7 @@ from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Case, Judge, Used
 from cryptosupport.domain.policy.why import Spoken, explain
 from cryptosupport.domain.requests import Intake, read_request
-from cryptosupport.domain.withdrawal_record import decision_record
+from cryptosupport.domain.withdrawal_record import asked_record, decision_record
 from cryptosupport.domain.withdrawals import Beneficiary, Verification, Withdrawal
 
 SCHEMA = "cryptosupport.what_if/1"
@@ -78,14 +78,7 @@ def as_record(what_if: WhatIf) -> dict[str, Any]:
     request, withdrawal = what_if.withdrawal.request, what_if.withdrawal
     return {
         "schema": SCHEMA,
-        "customer": request.customer,
-        "asset": request.asset.symbol,
-        "chain": request.chain,
-        "amount": str(request.amount),
-        "base_units": str(request.base_units),
-        "destination": request.destination,
-        "memo": request.memo,
-        "tier": request.tier,
+        **asked_record(request),
         "country": request.country,
         "source": withdrawal.source,
         "wallet": withdrawal.wallet,

@@ -8,7 +8,7 @@ from typing import Any
 from cryptosupport.domain.money import format_base_units
 from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
 from cryptosupport.domain.prices import MICRO
-from cryptosupport.domain.withdrawals import Withdrawal
+from cryptosupport.domain.withdrawals import Request, Withdrawal
 from cryptosupport.domain.wording import iso_time
 
 SCHEMA = "cryptosupport.withdrawal/1"
@@ -23,18 +23,10 @@ FIELDS = (
 
 def withdrawal_record(withdrawal: Withdrawal) -> dict[str, Any]:
     """The whole record."""
-    request = withdrawal.request
     return {
         "schema": SCHEMA,
-        "request_id": request.request_id,
-        "customer": request.customer,
-        "asset": request.asset.symbol,
-        "chain": request.chain,
-        "amount": str(request.amount),
-        "base_units": str(request.base_units),
-        "destination": request.destination,
-        "memo": request.memo,
-        "tier": request.tier,
+        "request_id": withdrawal.request.request_id,
+        **asked_record(withdrawal.request),
         "state": withdrawal.state.value,
         "decision": decision_record(withdrawal.decision),
         "wallet": withdrawal.wallet,
@@ -45,6 +37,20 @@ def withdrawal_record(withdrawal: Withdrawal) -> dict[str, Any]:
         "confirmations": None,
         "created_at": moment(withdrawal.created_at),
         "updated_at": moment(withdrawal.updated_at),
+    }
+
+
+def asked_record(request: Request) -> dict[str, Any]:
+    """What was asked for."""
+    return {
+        "customer": request.customer,
+        "asset": request.asset.symbol,
+        "chain": request.chain,
+        "amount": str(request.amount),
+        "base_units": str(request.base_units),
+        "destination": request.destination,
+        "memo": request.memo,
+        "tier": request.tier,
     }
 
 

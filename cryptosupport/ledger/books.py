@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from cryptosupport.domain.errors import OutcomeUnknown
 from cryptosupport.domain.money import NOTHING, Quantity
@@ -16,7 +15,7 @@ from cryptosupport.domain.policy.tallies import Tallies
 from cryptosupport.domain.prices import REMEMBERED, STANDS
 from cryptosupport.domain.withdrawals import State, Withdrawal
 from cryptosupport.ledger import rows, tables
-from cryptosupport.ledger.sums import Sums, chunks
+from cryptosupport.ledger.sums import Sums, chunks, upsert
 
 _W = tables.withdrawal.c
 _REFUSED = (State.REJECTED, State.EXPIRED, State.CANCELLED)
@@ -89,12 +88,8 @@ class SqlBooks:
             for symbol, price in sorted(prices.items())
         ]
         if values:
-            dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-            statement: Any = dialect.insert(tables.last_price)
-            changing = {name: statement.excluded[name] for name in ("usd", "decimals", "at")}
             stands = tables.last_price.c.at <= self.now - STANDS
-            upsert = statement.on_conflict_do_update(index_elements=["symbol"], set_=changing, where=stands)
-            self._connection.execute(upsert, values)
+            self._connection.execute(upsert(self._connection, tables.last_price, stands), values)
 
     def add(self, withdrawals: Sequence[Withdrawal]) -> None:
         """Record new withdrawals with their decisions; their ids go on from `next_id`."""
@@ -145,13 +140,9 @@ _SPENT = select(_W.customer, _W.asset, _W.base_units, _W.decimals).where(
     _W.customer.in_(_SOME), _W.created_at > bindparam("at"), _W.state.not_in(_REFUSED)
 )
 
-_CHANGE = (
-    update(tables.withdrawal)
-    .where(
-        _W.id == bindparam("the_id"),
-        _W.state == bindparam("the_state"),
-        _W.turn == bindparam("the_turn"),
-        _W.updated_at == bindparam("the_time"),
-    )
-    .values({name: bindparam(name) for name in rows.CHANGING})
+_CHANGE = update(tables.withdrawal).where(  # what is set follows from the values
+    _W.id == bindparam("the_id"),
+    _W.state == bindparam("the_state"),
+    _W.turn == bindparam("the_turn"),
+    _W.updated_at == bindparam("the_time"),
 )

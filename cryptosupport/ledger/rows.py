@@ -89,12 +89,6 @@ def values_of_decision(withdrawal: Withdrawal) -> Values:
     }
 
 
-CHANGING = (
-    *("state", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at", "unbooked", "turn"),
-    *("ended_by", "updated_at"),
-)
-"""The columns of `changing_values_of`."""
-
 _W, _D = tables.withdrawal.c, tables.decision.c
 
 SELECT: Select[Any] = select(

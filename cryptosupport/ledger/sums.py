@@ -9,7 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cryptosupport.domain.money import Quantity
@@ -76,7 +89,7 @@ class Sums:
             else:
                 gone.append({f"the_{name}": value for name, value in key.items()})
         if kept:
-            self._connection.execute(_upsert(self._connection), kept)
+            self._connection.execute(upsert(self._connection, tables.tally), kept)
         if gone:
             self._connection.execute(_DELETE, gone)
         self.tallies.changed.clear()
@@ -162,12 +175,13 @@ class Sums:
                     yield place, window.counts(booking), waits
 
 
-def _upsert(connection: Connection) -> Any:
-    """Set one sum, whether or not there is one."""
+def upsert(connection: Connection, table: Table, where: ColumnElement[bool] | None = None) -> Any:
+    """Set rows of ``table`` by their primary keys, whether or not they are there; those that are, only ``where``."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(tables.tally)
-    changing = {name: statement.excluded[name] for name in ("booked", "waiting", "decimals")}
-    return statement.on_conflict_do_update(index_elements=["window_id", "part", "who"], set_=changing)
+    statement = dialect.insert(table)
+    keys = table.primary_key.columns.keys()
+    changing = {name: column for name, column in statement.excluded.items() if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changing, where=where)
 
 
 _LOAD = select(_TALLY.who, _TALLY.booked, _TALLY.waiting, _TALLY.decimals).where(

@@ -147,6 +147,11 @@ class Policy:
         """SHA-256 (hex) of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @cached_property
+    def speaks_of_wallets(self) -> bool:
+        """Whether any rule matches on wallets or sums by wallet."""
+        return any(rule.per is Per.WALLET or "wallet" in rule.match for rule in self.rules)
+
     def tier(self, given: str | None) -> str | None:
         """The tier that counts: a request without one has the lowest, and so has one whose tier is no longer known."""
         return given if given in self.tiers or not self.tiers else self.tiers[0]
