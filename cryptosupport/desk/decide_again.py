@@ -41,8 +41,9 @@ def decide_waiting(books: Books, premises: Premises, pricer: Pricer) -> list[Wit
     """Decide all that waits once more, in order of arrival; say which changed their state."""
     moved: list[Withdrawal] = []
     queue, last = Queue(premises.judge, books.tallies), 0
-    while waiting := books.waiting(last, AT_ONCE):
+    while waiting := books.in_state(State.WAITING, last, AT_ONCE):
         last = waiting[-1].id
+        books.sealed(waiting)
         incoming = [Incoming(each.request, each.source, each) for each in waiting]
         cases = Cases(incoming, premises, books, pricer)
         books.load([each.booking for each in waiting])

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cryptosupport.domain.books import Books, Ledger, Wanted
+from cryptosupport.domain.books import Books, Ledger, Records, Wanted
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.tallies import Tally
@@ -42,6 +42,14 @@ class _Rehearsed:
     @contextmanager
     def write(self, judge: Judge) -> Iterator[Books]:
         yield self.books
+
+    @contextmanager
+    def act(self) -> Iterator[Records]:
+        yield self.books.records
+
+    @contextmanager
+    def look(self) -> Iterator[Records]:
+        yield self.books.records
 
     def withdrawal(self, request_id: str) -> Withdrawal | None:
         return self.ledger.withdrawal(request_id)

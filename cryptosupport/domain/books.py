@@ -7,13 +7,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from cryptosupport.domain.audit import Act
+from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.money import Quantity
+from cryptosupport.domain.operators import Change
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.policy.tallies import Tallies, Tally
 from cryptosupport.domain.policy.windows import Place
-from cryptosupport.domain.withdrawals import State, Withdrawal
+from cryptosupport.domain.screening import Listed, ListHead
+from cryptosupport.domain.statements import Signed
+from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,86 @@ class Books(Protocol):
     def unvalued(self, symbols: Collection[str], most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals of these symbols that count in limits and have no value yet."""
 
-    def waiting(self, after: int, most: int) -> list[Withdrawal]:
-        """Up to ``most`` withdrawals that wait, in order of arrival, those with ids beyond ``after``."""
+    @property
+    def records(self) -> Records:
+        """What the same transaction knows and keeps beside withdrawals."""
 
-    def change(self, before: Withdrawal, after: Withdrawal) -> None:
+    def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
+
+    def in_state(self, state: State, after: int, most: int) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals in a state, in order of arrival, those with ids beyond ``after``."""
+
+    def change(self, before: Withdrawal, after: Withdrawal, act: Act | None = None) -> None:
         """Record that ``before`` became ``after``; a new decision is added to those before it.
 
-        Raises `OutcomeUnknown` when the row is no longer as ``before`` has it.
+        ``act`` says who did it and why; without one the program itself decided. Raises `OutcomeUnknown` when the row is
+        no longer as ``before`` has it.
         """
+
+
+class Records(Protocol):
+    """What one transaction of the ledger knows and keeps beside withdrawals; nobody else writes meanwhile.
+
+    ``now`` is its time (milliseconds since 1970), ``ledger_id`` tells this ledger from every other. Whatever is changed
+    is told to the audit log by the ``act`` that goes with it.
+    """
+
+    @property
+    def now(self) -> int:
+        """The time of this transaction."""
+
+    @property
+    def ledger_id(self) -> str:
+        """The ledger's own name, which no other has."""
+
+    def log(self, act: Act) -> None:
+        """Add an act to the audit log."""
+
+    def freezes(self, lifted: bool = False) -> list[Freeze]:
+        """The freezes that count, the oldest first; with ``lifted`` those that were lifted too."""
+
+    def set_freeze(self, freeze: Freeze, act: Act) -> None:
+        """Record a freeze: a new one, or one that was lifted or got another expiry."""
+
+    def statements(self, action: str, subject: str) -> list[Signed]:
+        """What was signed about one subject, in the order in which it came; one statement for each operator."""
+
+    def add_statement(self, signed: Signed, act: Act) -> None:
+        """Keep a statement whose signature was checked; a later one of the same operator replaces it."""
+
+    def changes(self, kind: str) -> list[Change]:
+        """All versions of the operators or of the policy, the first one first; the last may not be in force yet."""
+
+    def set_change(self, change: Change, act: Act) -> None:
+        """Record a version: a new one, or the last one as it goes on."""
+
+    def withdraw_change(self, change: Change, act: Act) -> None:
+        """Take back a version that is not in force."""
+
+    def notes(self, withdrawal_id: int) -> list[Note]:
+        """What was written about a withdrawal, the first one first."""
+
+    def add_note(self, withdrawal: Withdrawal, note: Note, act: Act) -> None:
+        """Write something about a withdrawal."""
+
+    def lists(self) -> list[ListHead]:
+        """The screening lists as they were imported last, by name."""
+
+    def listed(self, name: str) -> list[Listed]:
+        """The entries that are on a list now."""
+
+    def set_list(self, head: ListHead, added: Sequence[Listed], delisted: Sequence[Listed], act: Act) -> None:
+        """Record an import: what came to the list, and what is no longer on it."""
+
+    def destinations(self, customers: Collection[str]) -> dict[str, list[str]]:
+        """The destinations, by customer, that earlier withdrawals were approved for, each once."""
+
+    def paid_before(self, destination: str) -> list[Withdrawal]:
+        """The latest withdrawals to a destination that were approved, the newest first, at most 20."""
+
+    def acts_since(self, kind: str, who: str, since: int) -> int:
+        """How many acts of a kind somebody did after a moment: for what is limited by the hour."""
 
 
 class Ledger(Protocol):
@@ -92,6 +169,12 @@ class Ledger(Protocol):
 
         Raises `Unreachable`, and `ClockWentBack` when the time is before that of an earlier transaction.
         """
+
+    def act(self) -> AbstractContextManager[Records]:
+        """Record what is no decision, in one serialised transaction; as `write`, but no policy is needed."""
+
+    def look(self) -> AbstractContextManager[Records]:
+        """Read what is recorded beside withdrawals; nothing can be written, and nobody is held up."""
 
     def withdrawal(self, request_id: str) -> Withdrawal | None:
         """The withdrawal with this request id."""

@@ -3,7 +3,9 @@
     SupportError                1  something unexpected
     |-- BadInput                2  what was typed or piped in cannot be used
     |   `-- NotATxid            2  an address, a cut id, or no id at all
-    |-- Refused                 3  policy or a freeze says no
+    |-- Refused                 3  policy, a freeze or the rules for people say no
+    |   |-- Frozen              3  a freeze covers it
+    |   `-- Tampered            3  the ledger was changed behind this program
     |-- NoSuchRecord            4  asked for something that is not recorded
     |-- InsufficientFunds       5  the wallet cannot pay this
     |-- Unreachable             6  chain or ledger cannot be reached
@@ -52,9 +54,17 @@ class NotATxid(BadInput):
 
 
 class Refused(SupportError):
-    """Refused by policy or by a freeze."""
+    """Refused by policy, by a freeze, or by the rules for people."""
 
     exit_code = 3
+
+
+class Frozen(Refused):
+    """A freeze covers it."""
+
+
+class Tampered(Refused):
+    """The ledger was changed behind this program."""
 
 
 class NoSuchRecord(SupportError):

@@ -139,7 +139,9 @@ class Withdrawal:
     coin), ``fee_value`` the same in micro-USD. ``booked_at`` is None while nothing of it counts against any limit, and
     ``unbooked`` names the windows in which it does not count (`Decision.unbooked`). ``source`` is how it came and
     ``maker`` who brought it: the key that signed it, else the operator. ``turn`` counts the decisions; ``decision`` is
-    the last one. ``ended_by`` is who cancelled it.
+    the last one. ``ended_by`` is who cancelled or rejected it. ``proven`` is whether a signature showed the maker.
+    ``waived`` are holds that compliance released, as (rule, reason); ``expires_at`` is when it ends unless it was
+    approved by then.
     """
 
     id: int
@@ -159,6 +161,9 @@ class Withdrawal:
     updated_at: int
     turn: int = 1
     ended_by: str | None = None
+    proven: bool = False
+    waived: tuple[tuple[str, str], ...] = ()
+    expires_at: int | None = None
     txid: str | None = None
     vout: int | None = None
     nonce: int | None = None
@@ -181,6 +186,88 @@ class Withdrawal:
             fee=Quantity(self.fee_units, request.amount.decimals),
             fee_value=self.fee_value,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What somebody wrote about a withdrawal, or who is to look after it.
+
+    ``kind`` is `note`, `owner` (``text`` is a name) or `report` (to an authority: ``text`` is the reference). ``at`` is
+    milliseconds since 1970.
+    """
+
+    number: int
+    at: int
+    who: str
+    kind: str
+    text: str
+
+
+def seal(withdrawal: Withdrawal) -> str:
+    """SHA-256 (hex) over all that decides what becomes of a withdrawal: a row that was changed has another one.
+
+    Personal data (note, beneficiary, the signed bytes) is no part of it.
+    """
+    request, decision = withdrawal.request, withdrawal.decision
+    facts = {
+        "id": str(withdrawal.id),
+        "asked": _asked(request),
+        "tier": request.tier,
+        "country": request.country,
+        "verification": _told(request.verification),
+        "maker": [withdrawal.source, withdrawal.maker, withdrawal.proven],
+        "state": withdrawal.state,
+        "effective_tier": withdrawal.effective_tier,
+        "wallet": withdrawal.wallet,
+        "counts": _texts(withdrawal.fee_units, withdrawal.fee_value, withdrawal.value, withdrawal.booked_at),
+        "unbooked": list(withdrawal.unbooked),
+        "times": _texts(withdrawal.created_at, withdrawal.updated_at, withdrawal.expires_at, withdrawal.turn),
+        "ended_by": withdrawal.ended_by,
+        "waived": [list(each) for each in withdrawal.waived],
+        "decided": [decision.outcome, decision.policy, *_texts(decision.at, decision.value)],
+        "voices": [[each.rule, each.outcome, each.reason, str(each.approvals)] for each in decision.voices],
+        "prices": [list(each) for each in decision.prices],
+        "paid": [withdrawal.txid, *_texts(withdrawal.vout, withdrawal.nonce)],
+    }
+    return hashlib.sha256(canonical(facts)).hexdigest()
+
+
+def intent(withdrawal: Withdrawal, operators: str) -> str:
+    """SHA-256 (hex) of what people approve, release or reject: it fits this withdrawal as it is now, and no other.
+
+    It covers the request, wallet and highest fee, maker, the decision with its policy, when it expires, and the version
+    of the ``operators`` that speak (M31).
+    """
+    decision = withdrawal.decision
+    facts = {
+        "asked": _asked(withdrawal.request),
+        "wallet": withdrawal.wallet,
+        "max_fee": _texts(withdrawal.fee_units, withdrawal.fee_value),
+        "maker": [withdrawal.source, withdrawal.maker, withdrawal.proven],
+        "turn": str(withdrawal.turn),
+        "decided": [decision.outcome, decision.policy, *_texts(decision.at, decision.value)],
+        "voices": [[each.rule, each.outcome, each.reason, str(each.approvals)] for each in decision.voices],
+        "expires_at": _texts(withdrawal.expires_at),
+        "operators": operators,
+    }
+    return hashlib.sha256(canonical(facts)).hexdigest()
+
+
+def _asked(request: Request) -> dict[str, object]:
+    asset = request.asset
+    return {
+        "request_id": request.request_id,
+        "customer": request.customer,
+        "asset": [asset.symbol, *_texts(asset.decimals), asset.contract],
+        "chain": request.chain,
+        "base_units": str(request.base_units),
+        "destination": request.destination,
+        "memo": request.memo,
+    }
+
+
+def _texts(*numbers: int | None) -> list[str | None]:
+    return [None if each is None else str(each) for each in numbers]
 
 
 def canonical(facts: Any) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, tuple_, update
 
+from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import OutcomeUnknown
 from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.judging import Judge
@@ -15,6 +16,8 @@ from cryptosupport.domain.policy.tallies import Tallies
 from cryptosupport.domain.prices import REMEMBERED, STANDS
 from cryptosupport.domain.withdrawals import State, Withdrawal
 from cryptosupport.ledger import rows, tables
+from cryptosupport.ledger.auditing import told
+from cryptosupport.ledger.records import SqlRecords
 from cryptosupport.ledger.sums import Sums, chunks, upsert
 
 _W = tables.withdrawal.c
@@ -29,9 +32,11 @@ def last_prices(connection: Connection, now: int) -> dict[str, Quantity]:
 
 
 class SqlBooks:
-    """The books of one transaction (`domain.books.Books`), through ``connection``, at ``now``."""
+    """The books of one transaction (`domain.books.Books`), beside its ``records``."""
 
-    def __init__(self, connection: Connection, judge: Judge, now: int, last_id: int, same_policy: bool) -> None:
+    def __init__(self, records: SqlRecords, judge: Judge, last_id: int, same_policy: bool) -> None:
+        connection, now = records.connection, records.now
+        self.records = records
         self.now = now
         self.next_id = last_id + 1
         self._connection = connection
@@ -97,6 +102,7 @@ class SqlBooks:
             self._connection.execute(insert(tables.withdrawal), [rows.values_of(each) for each in withdrawals])
             decided = [rows.values_of_decision(each) for each in withdrawals]
             self._connection.execute(insert(tables.decision), decided)
+            self.records.log_book.add([told(each) for each in withdrawals])
             self.next_id = withdrawals[-1].id + 1
 
     def unvalued(self, symbols: Collection[str], most: int) -> list[Withdrawal]:
@@ -105,15 +111,20 @@ class SqlBooks:
         query = missing.where(_W.asset.in_(symbols)).limit(most)
         return [rows.withdrawal_of(row) for row in self._connection.execute(query)]
 
-    def waiting(self, after: int, most: int) -> list[Withdrawal]:
-        """Up to ``most`` withdrawals that wait, in order of arrival, those with ids beyond ``after``."""
-        query = rows.SELECT.where(_W.state == State.WAITING, _W.id > after).order_by(_W.id).limit(most)
+    def in_state(self, state: State, after: int, most: int) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals in a state, in order of arrival, those with ids beyond ``after``."""
+        query = rows.SELECT.where(_W.state == state, _W.id > after).order_by(_W.id).limit(most)
         return [rows.withdrawal_of(row) for row in self._connection.execute(query)]
 
-    def change(self, before: Withdrawal, after: Withdrawal) -> None:
+    def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
+        self.records.log_book.sealed(withdrawals)
+
+    def change(self, before: Withdrawal, after: Withdrawal, act: Act | None = None) -> None:
         """Record that ``before`` became ``after``; a new decision is added to those before it.
 
-        Raises `OutcomeUnknown` when the row is no longer as ``before`` has it.
+        ``act`` says who did it and why; without one the program itself decided. Raises `OutcomeUnknown` when the row is
+        no longer as ``before`` has it.
         """
         the = {"the_id": before.id, "the_state": before.state, "the_turn": before.turn, "the_time": before.updated_at}
         changed = self._connection.execute(_CHANGE, the | rows.changing_values_of(after))
@@ -124,6 +135,7 @@ class SqlBooks:
             )
         if after.turn != before.turn:
             self._connection.execute(insert(tables.decision), rows.values_of_decision(after))
+        self.records.log(told(after, before, act))
 
 
 _SOME: BindParameter[Any] = bindparam("some", expanding=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, text, update
 
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import ClockWentBack
@@ -20,6 +20,7 @@ from cryptosupport.domain.withdrawals import ENDED, Withdrawal
 from cryptosupport.ledger import books, rows, tables
 from cryptosupport.ledger.books import SqlBooks
 from cryptosupport.ledger.engine import reading, writing
+from cryptosupport.ledger.records import SqlRecords
 from cryptosupport.ledger.schema import revision
 
 Now: TypeAlias = Callable[[Connection], int]
@@ -75,6 +76,32 @@ class SqlLedger:
 
         Raises `Unreachable`, and `ClockWentBack` when the time is before that of an earlier transaction.
         """
+        with self._alone() as (records, book):
+            same_policy = book.policy == judge.policy.hash
+            opened = SqlBooks(records, judge, book.last_id, same_policy)
+            if not same_policy:
+                _remember_policy(records.connection, judge, records.now)
+            yield opened
+            opened.flush()
+            last = {"last_at": records.now, "last_id": opened.next_id - 1, "policy": judge.policy.hash}
+            records.connection.execute(update(tables.book).values(last))
+
+    @contextmanager
+    def act(self) -> Iterator[SqlRecords]:
+        """Record what is no decision, in one serialised transaction; as `write`, but no policy is needed."""
+        with self._alone() as (records, _):
+            yield records
+            records.connection.execute(update(tables.book).values(last_at=records.now))
+
+    @contextmanager
+    def look(self) -> Iterator[SqlRecords]:
+        """Read what is recorded beside withdrawals; nothing can be written, and nobody is held up."""
+        with reading(self._engine) as connection:
+            yield SqlRecords(connection, self._now(connection))
+
+    @contextmanager
+    def _alone(self) -> Iterator[tuple[SqlRecords, Row[Any]]]:
+        """One transaction that nobody else writes beside, with the row of `book` as it found it."""
         with writing(self._engine) as connection:
             if connection.dialect.name == "postgresql":
                 # Every look-up here has its index. Of a table that has grown since it was last examined, the planner
@@ -82,15 +109,7 @@ class SqlLedger:
                 connection.execute(_BY_INDEX)
             # On SQLite the transaction has the write lock from its start; on PostgreSQL this row is the lock (M24).
             book = connection.execute(select(tables.book).with_for_update()).one()
-            now = self._time(connection, book.last_at)
-            same_policy = book.policy == judge.policy.hash
-            opened = SqlBooks(connection, judge, now, book.last_id, same_policy)
-            if not same_policy:
-                _remember_policy(connection, judge, now)
-            yield opened
-            opened.flush()
-            last = {"last_at": now, "last_id": opened.next_id - 1, "policy": judge.policy.hash}
-            connection.execute(update(tables.book).values(last))
+            yield SqlRecords(connection, self._time(connection, book.last_at)), book
 
     def _time(self, connection: Connection, last: int) -> int:
         now = self._now(connection)

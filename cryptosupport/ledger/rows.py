@@ -18,6 +18,7 @@ Values: TypeAlias = dict[str, Any]
 
 _VOICES = msgspec.json.Decoder(list[tuple[str, str, str, int]])
 _PRICES = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_WAIVED = _PRICES
 
 
 def _json(value: object) -> str:
@@ -31,7 +32,6 @@ def values_of(withdrawal: Withdrawal) -> Values:
     return {
         "id": withdrawal.id,
         "request_id": request.request_id,
-        "content": request.content,
         "customer": request.customer,
         "asset": request.asset.symbol,
         "contract": request.asset.contract,
@@ -50,6 +50,7 @@ def values_of(withdrawal: Withdrawal) -> Values:
         "signed": None if signature is None else request.signed,
         "source": withdrawal.source,
         "maker": withdrawal.maker,
+        "proven": withdrawal.proven,
         "txid": withdrawal.txid,
         "vout": withdrawal.vout,
         "nonce": withdrawal.nonce,
@@ -70,6 +71,8 @@ def changing_values_of(withdrawal: Withdrawal) -> Values:
         "unbooked": " ".join(withdrawal.unbooked) or None,
         "turn": withdrawal.turn,
         "ended_by": withdrawal.ended_by,
+        "waived": _json(withdrawal.waived) if withdrawal.waived else None,
+        "expires_at": withdrawal.expires_at,
         "updated_at": withdrawal.updated_at,
     }
 
@@ -126,6 +129,7 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
         state=State(it["state"]),
         decision=decision,
         unbooked=unbooked,
+        waived=_WAIVED.decode(it["waived"]) if it["waived"] else (),
         **{name: it[name] for name in _PLAIN},
     )
 
@@ -133,7 +137,7 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
 _DECIDED = ("at", "outcome", "voices", "policy", "value", "prices")
 _PLAIN = (
     *("source", "maker", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at"),
-    *("created_at", "updated_at", "turn", "ended_by", "txid", "vout", "nonce"),
+    *("created_at", "updated_at", "turn", "ended_by", "proven", "expires_at", "txid", "vout", "nonce"),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     ForeignKey,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -70,6 +72,10 @@ book = Table(
     Column("last_at", BigInteger, nullable=False),  # time of the last deciding transaction
     Column("last_id", BigInteger, nullable=False),  # id of the last withdrawal
     Column("policy", Text, nullable=False),  # hash of the policy whose windows are kept
+    Column("ledger_id", Text, nullable=False, server_default=""),
+    Column("audit_number", BigInteger, nullable=False, server_default="0"),  # of the audit log's last entry, and
+    Column("audit_hash", Text, nullable=False, server_default=""),  # its hash
+    Column("sealed_from", BigInteger, nullable=False, server_default="0"),  # smaller ids are older than the audit log
 )
 
 # Every policy that ever decided, by its hash.
@@ -89,7 +95,6 @@ withdrawal = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("request_id", Text, nullable=False, unique=True),
-    Column("content", Text, nullable=False),  # SHA-256 of what makes it this request
     Column("customer", Text, nullable=False),
     Column("asset", Text, nullable=False),  # the symbol
     Column("contract", Text),
@@ -117,12 +122,15 @@ withdrawal = Table(
     Column("booked_at", BigInteger),  # NULL: counts against no limit
     Column("unbooked", Text),  # ids of windows in which it does not count, by blanks
     Column("turn", Integer, nullable=False),  # the last decision's
-    Column("ended_by", Text),  # who cancelled it
+    Column("ended_by", Text),  # who cancelled or rejected it
     Column("txid", Text),
     Column("vout", Integer),
     Column("nonce", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("proven", Boolean, nullable=False, server_default=false()),  # a signature showed who the maker is
+    Column("waived", Text),  # JSON: [[rule, reason], ...] that compliance released
+    Column("expires_at", BigInteger),
     Index(None, "customer", "destination"),
     Index(None, "destination"),
     Index(None, "txid"),
@@ -177,4 +185,104 @@ last_price = Table(
     Column("usd", Money(None), nullable=False),
     Column("decimals", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+REVEALED = "kind = 'privacy.revealed'"
+"""What is limited by the hour."""
+
+# What was done, each entry bound to the one before it. Triggers refuse to change or remove any.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON
+    Column("hash", Text, nullable=False),
+    Index(None, "subject", "number"),
+    Index("audit_revealed", "who", "at", sqlite_where=text(REVEALED), postgresql_where=text(REVEALED)),
+)
+
+# What people signed. The subject is the hash or id of what they spoke of.
+statement = Table(
+    "statement",
+    metadata,
+    Column("action", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("operator", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),  # of its entry in the audit log
+)
+
+# The versions of operators and policy, each bound to the one before it.
+change = Table(
+    "change",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("previous", Text, nullable=False),
+    Column("operators", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("loosens", Text, nullable=False),  # JSON
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("counts_from", BigInteger),
+    Column("active_at", BigInteger),
+)
+
+freeze = Table(
+    "freeze_order",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("proven", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("lifted_at", BigInteger),
+)
+
+note = Table(
+    "note",
+    metadata,
+    Column("withdrawal_id", BigInteger, ForeignKey("withdrawal.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+screen_list = Table(
+    "screen_list",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("as_of", BigInteger),
+    Column("imported_at", BigInteger, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+screen_entry = Table(
+    "screen_entry",
+    metadata,
+    Column("list", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("customer", Text, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("tag", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("delisted_at", BigInteger),  # NULL while it is on the list
 )

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import Engine
 
 from cryptosupport.desk.cancel import cancel
 from cryptosupport.desk.decide_again import decide_again
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.withdrawals import UNSIGNED, Beneficiary, Request, Verification
-from cryptosupport.ledger import tables
 from tests.desk.deskkit import BTC, ETH, HOUR, START, USDT_BSC, USDT_ETHEREUM, Desk, Turned, ledger_in, request
 from tests.domain.policy import making
+from tests.ledger.ledgerkit import emptied
 
 POLICIES = st.one_of(making.policies(), making.queues()).map(
     lambda made: Policy(made.rules, made.tiers, repr(made.rules))
@@ -84,10 +84,7 @@ def live(desk: Desk, steps: list[tuple[str, Any]]) -> None:
 
 def new_desk(engine: Engine, chosen: Policy) -> Desk:
     """A desk on the ledger, emptied; its hot wallets hold more than anybody asks for."""
-    with engine.begin() as connection:
-        for table in reversed(tables.metadata.sorted_tables):
-            connection.execute(delete(table))
-        connection.execute(insert(tables.book).values(id=1, last_at=0, last_id=0, policy=""))
+    emptied(engine)
     clock, huge = Turned(), "1" + "0" * 40
     hot = {"hot-btc": huge, "hot-eth": huge}
     return Desk(ledger_in(engine, clock), clock, chosen, {"BTC": "1000", "ETH": "1000"}, hot)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, run_state_machine_as_test
 from hypothesis.stateful import rule as step
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import Engine
 
 from cryptosupport.desk.cancel import cancel
 from cryptosupport.desk.decide_again import decide_again
@@ -26,8 +26,8 @@ from cryptosupport.domain.policy.rules import Booking, Per, Policy
 from cryptosupport.domain.policy.tallies import Tally
 from cryptosupport.domain.policy.windows import Measure, Window, measures
 from cryptosupport.domain.withdrawals import DECIDED, UNSIGNED, Request, State, Withdrawal
-from cryptosupport.ledger import tables
 from tests.desk.deskkit import BTC, ETH, HOUR, START, Desk, Turned, ledger_in, policy, request, rule
+from tests.ledger.ledgerkit import emptied
 
 POLICIES = [
     policy(rule("own", "5", hours=2, per=Per.CUSTOMER), rule("desk", "4", hours=1)),
@@ -46,14 +46,6 @@ POLICIES = [
     ),
 ]
 LET_THROUGH = {State.APPROVED, State.AWAITING_APPROVAL}
-
-
-def emptied(engine: Engine) -> None:
-    """Take everything out of the ledger."""
-    with engine.begin() as connection:
-        for table in reversed(tables.metadata.sorted_tables):
-            connection.execute(delete(table))
-        connection.execute(insert(tables.book).values(id=1, last_at=0, last_id=0, policy=""))
 
 
 class Books(RuleBasedStateMachine):

@@ -60,7 +60,11 @@ def ledger(ledger_engine: Engine) -> Engine:
         connection.execute(insert(tables.tally), [a_row(tables.tally, booked=UINT256**2, waiting=-(UINT256**2))])
         connection.execute(insert(tables.last_price), [a_row(tables.last_price, usd=UINT256)])
         connection.execute(insert(tables.policy), [a_row(tables.policy, text="[[rules]]")])
-        connection.execute(insert(tables.window), [a_row(tables.window)])
+        connection.execute(insert(tables.note), [a_row(tables.note, withdrawal_id=1)])
+        for table in (tables.window, tables.audit, tables.statement, tables.change, tables.freeze):
+            connection.execute(insert(table), [a_row(table)])
+        for table in (tables.screen_list, tables.screen_entry):
+            connection.execute(insert(table), [a_row(table)])
         connection.execute(tables.book.update().values(last_id=4, last_at=2**40, policy="h"))
     return ledger_engine
 
@@ -229,5 +233,5 @@ def test_a_ledger_of_an_older_version_is_copied_before_it_is_upgraded(ledger: En
     if ledger.dialect.name == "sqlite":
         assert back_up(ledger, tmp_path / "copy.db")["withdrawal"] == 4
     else:
-        with pytest.raises(BadSettings, match="at revision 0000 and this program copies 0001: use pg_dump"):
+        with pytest.raises(BadSettings, match="at revision 0000 and this program copies 0002: use pg_dump"):
             back_up(ledger, tmp_path / "copy.db")

@@ -27,7 +27,23 @@ HOT_WALLET, SETTINGS = "hot wallet", "settings"
 """What speaks beside the rules: that none of them permits, an asset's hard cap, the cap of one run; a wallet that rules
 ask for and nobody has, settings that no longer have the asset."""
 
-BESIDE = frozenset({DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET, SETTINGS})
+FREEZE, ON_HOLD = "freeze", "hold"
+"""A freeze that covers it; a person who stopped it."""
+
+SANCTIONS, BLOCK_LIST, ALLOW_LIST, LOOK_ALIKE = "sanctions", "block list", "allow list", "look-alike"
+OWN_ADDRESS, NO_RECEIVER, TOKEN_CONTRACT, CONTRACT, MEMO = (
+    "own address", "no receiver", "token contract", "contract", "memo",
+)  # fmt: skip
+SCREENING, PROVIDER, TRAVEL_RULE = "screening", "provider", "travel rule"
+"""What the destination brings about: see `domain.screening`. SCREENING speaks where a list cannot be relied on."""
+
+SCREENED = frozenset(
+    {SANCTIONS, BLOCK_LIST, ALLOW_LIST, LOOK_ALIKE, OWN_ADDRESS, NO_RECEIVER, TOKEN_CONTRACT, CONTRACT, MEMO}
+    | {SCREENING, PROVIDER, TRAVEL_RULE}
+)
+"""The voices of screening, whose reasons name what was found: a release speaks of that, and of nothing found later."""
+
+BESIDE = SCREENED | {DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET, SETTINGS, FREEZE, ON_HOLD}
 
 _STRICTNESS = {outcome: place for place, outcome in enumerate(Outcome)}
 

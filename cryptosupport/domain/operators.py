@@ -1,0 +1,104 @@
+"""Operators: the people of the desk, what they may do, and how they and the policy change.
+
+A change is a document that names the one before it by its hash, so that all of a kind are a chain. It counts when two
+people have signed it: of the operators by two of those before it (the first ones by two of themselves), of the policy
+by two with the role `policy`; and, where it loosens anything, when its time has come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cryptosupport.domain.withdrawals import canonical
+
+
+class Role(StrEnum):
+    """What an operator may do."""
+
+    INTAKE = "intake"
+    OPS = "ops"
+    APPROVER = "approver"
+    COMPLIANCE = "compliance"
+    POLICY = "policy"
+    SUPPORT = "support"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One person: ``key`` is the public key as a line of OpenSSH, without a comment."""
+
+    name: str
+    roles: frozenset[Role]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """All operators in force, by name; ``version`` is the hash of the change that made them, "" without any."""
+
+    people: Mapping[str, Operator]
+    version: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.people)
+
+
+OPERATORS, POLICY = "operators", "policy"
+"""The kinds of changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One version of the operators or of the policy.
+
+    ``number`` counts from 1, ``previous`` is the hash of the version before ("" for the first). ``content`` is what
+    changes, as canonical JSON: the operators, or the hash of the policy; ``operators`` is the version of operators
+    that may sign it ("" for the first operators). ``file`` is what becomes of the settings file, as it was given.
+    ``loosens`` says why it may let more leave. Times are milliseconds since 1970: it was proposed, it ``counts_from``
+    then on at the earliest (None until two have signed), and it is in force since ``active_at`` (None while it is not).
+    """
+
+    kind: str
+    number: int
+    previous: str
+    operators: str
+    content: str
+    file: str
+    loosens: tuple[str, ...]
+    proposed_by: str
+    proposed_at: int
+    counts_from: int | None = None
+    active_at: int | None = None
+
+    @property
+    def document(self) -> bytes:
+        """What the signatures are bound to, by its hash; the times at which it counts are no part of it."""
+        names = ("kind", "previous", "operators", "content", "file", "proposed_by")
+        facts = {name: getattr(self, name) for name in names} | {"number": str(self.number)}
+        return canonical(facts | {"proposed_at": str(self.proposed_at), "loosens": list(self.loosens)})
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the document."""
+        return hashlib.sha256(self.document).hexdigest()
+
+
+def content_of(people: Mapping[str, Operator]) -> str:
+    """Operators as the content of a change."""
+    told = {each.name: {"roles": sorted(each.roles), "key": each.key} for each in people.values()}
+    return canonical(told).decode()
+
+
+def people_of(content: str) -> dict[str, Operator]:
+    """The operators of a change. Raises `ValueError` for a content that is none of operators."""
+    try:
+        told = json.loads(content)
+        return {
+            name: Operator(name, frozenset(map(Role, each["roles"])), str(each["key"])) for name, each in told.items()
+        }
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("these are no operators") from error

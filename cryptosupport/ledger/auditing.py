@@ -1,0 +1,124 @@
+"""The audit log of one transaction: entries are chained as they come, and rows are held against what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
+
+from cryptosupport import __version__
+from cryptosupport.domain.audit import Act, Entry, chained
+from cryptosupport.domain.errors import Tampered
+from cryptosupport.domain.withdrawals import Withdrawal, canonical, seal
+from cryptosupport.ledger import tables
+from cryptosupport.ledger.sums import chunks
+
+SEALED = "seal"
+"""The fact that says how a withdrawal's row has to be."""
+
+_A, _BOOK = tables.audit.c, tables.book.c
+_FACTS = msgspec.json.Decoder(dict[str, str | None])
+
+
+class LogBook:
+    """The audit log, to be added to by the one transaction that writes through ``connection`` at ``now``."""
+
+    def __init__(self, connection: Connection, now: int) -> None:
+        self._connection = connection
+        self._now = now
+        found = connection.execute(select(_BOOK.audit_number, _BOOK.audit_hash, _BOOK.sealed_from)).one()
+        self._number: int = found.audit_number
+        self._hash: str = found.audit_hash
+        self._sealed_from: int = found.sealed_from
+
+    @property
+    def number(self) -> int:
+        """The number of the last entry."""
+        return self._number
+
+    def add(self, acts: Sequence[Act]) -> None:
+        """Add acts in their order."""
+        values = []
+        for act in acts:
+            self._number += 1
+            self._hash = chained(self._hash, self._number, self._now, act)
+            values.append(
+                {
+                    "number": self._number,
+                    "at": self._now,
+                    "kind": act.kind,
+                    "subject": act.subject,
+                    "who": act.who,
+                    "facts": canonical(dict(act.facts)).decode(),
+                    "hash": self._hash,
+                }
+            )
+        if values:
+            self._connection.execute(insert(tables.audit), values)
+            head = {"audit_number": self._number, "audit_hash": self._hash}
+            self._connection.execute(update(tables.book).values(head))
+
+    def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
+        for some in chunks([each for each in withdrawals if each.id >= self._sealed_from]):
+            wanted = [each.request.request_id for each in some]
+            said = dict(self._connection.execute(_LAST, {"some": wanted}).tuples().all())
+            for each in some:
+                name = each.request.request_id
+                if name not in said or _FACTS.decode(said[name]).get(SEALED) != seal(each):
+                    raise Tampered(
+                        f"{name} was changed in the database behind this program: its row is not as the audit log has "
+                        f"it; pay nothing, look at `cryptosupport audit log --subject {name}` and find out who did it",
+                        request_id=name,
+                    )
+
+
+_LATEST = (
+    select(_A.subject, func.max(_A.number).label("number"))
+    .where(_A.subject.in_(bindparam("some", expanding=True)), _A.facts.like(f'%"{SEALED}":%'))
+    .group_by(_A.subject)
+    .subquery()
+)
+_LAST = select(_A.subject, _A.facts).join(_LATEST, and_(_LATEST.c.number == _A.number))
+
+
+def told(after: Withdrawal, before: Withdrawal | None = None, act: Act | None = None) -> Act:
+    """What the log says of a withdrawal that is new, or became ``after`` by an ``act``."""
+    decision = after.decision
+    facts: dict[str, str | None] = {
+        "from": None if before is None else before.state.value,
+        "to": after.state.value,
+        "turn": str(after.turn),
+        "version": __version__,
+        SEALED: seal(after),
+    }
+    if before is None or before.turn != after.turn:
+        facts |= {"outcome": decision.outcome.value, "policy": decision.policy}
+        facts |= {"prices": " ".join(f"{symbol}={usd}" for symbol, usd in decision.prices)}
+    if before is None:
+        who = after.maker if after.maker is None or after.proven else f"{after.maker} (unproven)"
+        return Act("withdrawal.requested", after.request.request_id, who or after.source, facts)
+    if act is None:
+        return Act(f"withdrawal.{after.state}", after.request.request_id, facts=facts)
+    return Act(act.kind, after.request.request_id, act.who, {**act.facts, **facts})
+
+
+def entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
+    """The log as it is recorded, from the entry behind number ``after`` on, in order, a page at a time."""
+    query = select(tables.audit).order_by(_A.number).limit(_PAGE)
+    while page := connection.execute(query.where(_A.number > after)).all():
+        yield from map(entry_of, page)
+        after = page[-1].number
+
+
+_PAGE = 1000
+
+
+def entry_of(row: Row[tuple[int, int, str, str, str, str, str]]) -> Entry:
+    """The entry of a row. Raises `Tampered` where its facts are none."""
+    try:
+        facts = _FACTS.decode(row.facts)
+    except msgspec.DecodeError as error:
+        raise Tampered(f"entry {row.number} of the audit log was changed: its facts cannot be read") from error
+    return Entry(row.number, row.at, Act(row.kind, row.subject, row.who, facts), row.hash)

@@ -1,0 +1,165 @@
+"""What one transaction of the ledger knows and keeps beside withdrawals: people, freezes, lists, notes, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select
+
+from cryptosupport.domain.audit import Act
+from cryptosupport.domain.freezes import Freeze, Scope
+from cryptosupport.domain.operators import Change
+from cryptosupport.domain.screening import Listed, ListHead
+from cryptosupport.domain.statements import Signed, read_statement
+from cryptosupport.domain.withdrawals import Note, State, Withdrawal
+from cryptosupport.ledger import lists, rows, tables
+from cryptosupport.ledger.auditing import LogBook
+from cryptosupport.ledger.sums import chunks, upsert
+
+_W = tables.withdrawal.c
+_REASONS = msgspec.json.Decoder(tuple[str, ...])
+_MOST_PAID_BEFORE = 20
+USED = (
+    *(State.APPROVED, State.WAITING_LIQUIDITY, State.RESERVED, State.SIGNED, State.BROADCAST, State.CONFIRMING),
+    *(State.FINAL, State.UNKNOWN),
+)
+"""The states of withdrawals whose destination counts as one that was used before."""
+
+
+class SqlRecords:
+    """The records of one transaction (`domain.books.Records`), through ``connection``, at ``now``."""
+
+    def __init__(self, connection: Connection, now: int) -> None:
+        self.connection = connection
+        self.now = now
+
+    @cached_property
+    def ledger_id(self) -> str:
+        """The ledger's own name, which no other has."""
+        return str(self.connection.scalar(select(tables.book.c.ledger_id)))
+
+    @cached_property
+    def log_book(self) -> LogBook:
+        """The audit log."""
+        return LogBook(self.connection, self.now)
+
+    def log(self, act: Act) -> None:
+        """Add an act to the audit log."""
+        self.log_book.add([act])
+
+    def acts_since(self, kind: str, who: str, since: int) -> int:
+        """How many acts of a kind somebody did after a moment: for what is limited by the hour."""
+        acts = tables.audit.c
+        query = select(func.count()).where(acts.kind == kind, acts.who == who, acts.at > since)
+        return self.connection.scalar(query) or 0
+
+    # -- freezes
+
+    def freezes(self, lifted: bool = False) -> list[Freeze]:
+        """The freezes that count, the oldest first; with ``lifted`` those that were lifted too."""
+        query = select(tables.freeze).order_by(tables.freeze.c.at, tables.freeze.c.id)
+        if not lifted:
+            query = query.where(tables.freeze.c.lifted_at.is_(None))
+        found = []
+        for row in self.connection.execute(query).mappings():
+            it = dict(row)
+            found.append(Freeze(scope=Scope(it.pop("kind"), it.pop("value")), **it))
+        return found
+
+    def set_freeze(self, freeze: Freeze, act: Act) -> None:
+        """Record a freeze: a new one, or one that was lifted or got another expiry."""
+        names = ("id", "reason", "by", "proven", "at", "source", "expires_at", "lifted_at")
+        values = {name: getattr(freeze, name) for name in names}
+        values |= {"kind": freeze.scope.kind, "value": freeze.scope.value}
+        self._set(tables.freeze, values)
+        self.log(act)
+
+    # -- what people sign
+
+    def statements(self, action: str, subject: str) -> list[Signed]:
+        """What was signed about one subject, in the order in which it came; one statement for each operator."""
+        made = tables.statement.c
+        query = select(made.text, made.signature).where(made.action == action, made.subject == subject)
+        found = self.connection.execute(query.order_by(made.number))
+        return [Signed(read_statement(text), signature) for text, signature in found]
+
+    def add_statement(self, signed: Signed, act: Act) -> None:
+        """Keep a statement whose signature was checked; a later one of the same operator replaces it."""
+        self.log(act)
+        names = ("action", "subject", "operator", "at", "text")
+        values = {name: getattr(signed.statement, name) for name in names}
+        self._set(tables.statement, values | {"signature": signed.signature, "number": self.log_book.number})
+
+    def changes(self, kind: str) -> list[Change]:
+        """All versions of the operators or of the policy, the first one first; the last may not be in force yet."""
+        query = select(tables.change).where(tables.change.c.kind == kind).order_by(tables.change.c.number)
+        found = self.connection.execute(query).mappings()
+        return [Change(**{**row, "loosens": _REASONS.decode(row["loosens"])}) for row in found]
+
+    def set_change(self, change: Change, act: Act) -> None:
+        """Record a version: a new one, or the last one as it goes on."""
+        values = {name: getattr(change, name) for name in tables.change.c.keys()}  # noqa: SIM118
+        self._set(tables.change, values | {"loosens": msgspec.json.encode(change.loosens).decode()})
+        self.log(act)
+
+    def withdraw_change(self, change: Change, act: Act) -> None:
+        """Take back a version that is not in force."""
+        made = tables.change.c
+        self.connection.execute(
+            tables.change.delete().where(
+                made.kind == change.kind, made.number == change.number, made.active_at.is_(None)
+            )
+        )
+        self.log(act)
+
+    # -- notes
+
+    def notes(self, withdrawal_id: int) -> list[Note]:
+        """What was written about a withdrawal, the first one first."""
+        made = tables.note.c
+        query = select(made.number, made.at, made.who, made.kind, made.text)
+        found = self.connection.execute(query.where(made.withdrawal_id == withdrawal_id).order_by(made.number))
+        return [Note(*row) for row in found]
+
+    def add_note(self, withdrawal: Withdrawal, note: Note, act: Act) -> None:
+        """Write something about a withdrawal."""
+        names = ("number", "at", "who", "kind", "text")
+        values = {name: getattr(note, name) for name in names} | {"withdrawal_id": withdrawal.id}
+        self.connection.execute(insert(tables.note), values)
+        self.log(act)
+
+    # -- screening
+
+    def lists(self) -> list[ListHead]:
+        """The screening lists as they were imported last, by name."""
+        return lists.heads(self.connection)
+
+    def listed(self, name: str) -> list[Listed]:
+        """The entries that are on a list now."""
+        return lists.listed(self.connection, name)
+
+    def set_list(self, head: ListHead, added: Sequence[Listed], delisted: Sequence[Listed], act: Act) -> None:
+        """Record an import: what came to the list, and what is no longer on it."""
+        lists.set_list(self.connection, head, added, delisted)
+        self.log(act)
+
+    def destinations(self, customers: Collection[str]) -> dict[str, list[str]]:
+        """The destinations, by customer, that earlier withdrawals were approved for, each once."""
+        found: dict[str, list[str]] = {}
+        query = select(_W.customer, _W.destination).where(_W.state.in_(USED)).distinct()
+        for some in chunks(customers):
+            for customer, destination in self.connection.execute(query.where(_W.customer.in_(some))):
+                found.setdefault(customer, []).append(destination)
+        return found
+
+    def paid_before(self, destination: str) -> list[Withdrawal]:
+        """The latest withdrawals to a destination that were approved, the newest first, at most 20."""
+        query = rows.SELECT.where(_W.destination == destination, _W.state.in_(USED))
+        found = self.connection.execute(query.order_by(_W.id.desc()).limit(_MOST_PAID_BEFORE))
+        return [rows.withdrawal_of(row) for row in found]
+
+    def _set(self, table: Any, values: dict[str, Any]) -> None:
+        self.connection.execute(upsert(self.connection, table), [values])
