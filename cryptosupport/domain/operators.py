@@ -58,8 +58,8 @@ class Change:
     ``number`` counts from 1, ``previous`` is the hash of the version before ("" for the first). ``content`` is what
     changes, as canonical JSON: the operators, or the hash of the policy; ``operators`` is the version of operators
     that may sign it ("" for the first operators). ``file`` is what becomes of the settings file, as it was given.
-    ``loosens`` says why it may let more leave. Times are milliseconds since 1970: it was proposed, it ``counts_from``
-    then on at the earliest (None until two have signed), and it is in force since ``active_at`` (None while it is not).
+    ``loosens`` says why it may let more leave. Times are milliseconds since 1970: it may come into force at
+    ``counts_from`` at the earliest, and is in force since ``active_at`` (None while it is not).
     """
 
     kind: str
@@ -71,15 +71,16 @@ class Change:
     loosens: tuple[str, ...]
     proposed_by: str
     proposed_at: int
-    counts_from: int | None = None
+    counts_from: int
     active_at: int | None = None
 
     @property
     def document(self) -> bytes:
-        """What the signatures are bound to, by its hash; the times at which it counts are no part of it."""
+        """What the signatures are bound to, by its hash: all of it but when it came into force."""
         names = ("kind", "previous", "operators", "content", "file", "proposed_by")
-        facts = {name: getattr(self, name) for name in names} | {"number": str(self.number)}
-        return canonical(facts | {"proposed_at": str(self.proposed_at), "loosens": list(self.loosens)})
+        facts = {name: getattr(self, name) for name in names} | {"loosens": list(self.loosens)}
+        numbers = {name: str(getattr(self, name)) for name in ("number", "proposed_at", "counts_from")}
+        return canonical(facts | numbers)
 
     @property
     def hash(self) -> str:

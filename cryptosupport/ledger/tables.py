@@ -231,7 +231,7 @@ change = Table(
     Column("loosens", Text, nullable=False),  # JSON
     Column("proposed_by", Text, nullable=False),
     Column("proposed_at", BigInteger, nullable=False),
-    Column("counts_from", BigInteger),
+    Column("counts_from", BigInteger, nullable=False),
     Column("active_at", BigInteger),
 )
 

@@ -179,7 +179,7 @@ def test_of_several_runs_at_once_one_makes_the_tables_and_the_others_wait(
         run.stdin.close()
         run.stdin = None
     said = [run.communicate(timeout=60) for run in runs]
-    assert said == [("('0001', '0001')\n", "")] * 4
+    assert said == [("('0002', '0002')\n", "")] * 4
     with reading(ledger_engine) as connection:
         assert connection.execute(select(*FRESH)).one() == FIRST
 
@@ -188,7 +188,7 @@ def test_the_status_tells_what_a_ledger_holds(ledger_engine: Engine, tmp_path: P
     empty = schema.status(ledger_engine)
     assert (empty["revision"], empty["head"], empty["withdrawals"], empty["last_decision_at"]) == (
         None,
-        "0001",
+        "0002",
         {},
         None,
     )

@@ -85,4 +85,4 @@ def test_there_is_no_decision_without_its_withdrawal(ledger: Engine) -> None:
 
 def test_no_column_is_a_float() -> None:
     kinds = {type(column.type).__name__ for table in metadata.tables.values() for column in table.columns}
-    assert kinds == {"Integer", "BigInteger", "Text", "LargeBinary", "Money"}
+    assert kinds == {"Integer", "BigInteger", "Boolean", "Text", "LargeBinary", "Money"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from cryptosupport.domain.money import NOTHING, Quantity
-from cryptosupport.domain.policy.decision import DEFAULT_DENY, Decision, Outcome, Voice, strictest
+from cryptosupport.domain.policy.decision import DEFAULT_DENY, SANCTIONS, Decision, Outcome, Voice, strictest
 from cryptosupport.domain.policy.periods import describe, duration
 from cryptosupport.domain.policy.rules import Booking, Policy, Rule
 from cryptosupport.domain.policy.windows import Measure, Place, Window, measures
@@ -39,7 +39,8 @@ class Case:
     this customer first asked for this destination, None for never before. ``hot_balance`` is of the wallet and asset;
     ``customer_balance`` what the customer has left of the asset, None where the desk has no feed. ``further`` are
     voices beside the rules', such as an asset's hard cap. ``asked_at`` is when the request came, None for now: what it
-    showed then does not grow old while it waits.
+    showed then does not grow old while it waits. ``waived`` are the holds that compliance released, as (rule, reason),
+    with "" for whatever the rule says.
     """
 
     booking: Booking
@@ -52,6 +53,7 @@ class Case:
     customer_balance: Quantity | NotKnown | None = None
     further: tuple[Voice, ...] = ()
     asked_at: int | None = None
+    waived: frozenset[tuple[str, str]] = frozenset()
 
     def later(self, now: int) -> Case:
         """The same request at a later time, with the facts of its first day."""
@@ -121,16 +123,18 @@ class Judge:
         request that no rule permits is denied. ``used`` says what is booked already, without this request. The order of
         the rules does not matter.
         """
-        voices, findings, permitted = list(case.further), list[Finding](), False
+        voices, findings, permitted = [_heard(each, case) for each in case.further], list[Finding](), False
         for rule in self.policy.rules:
             if rule.matches(case.booking):
                 permitted = permitted or rule.permits
                 found = list(self.findings(rule, case, used))
                 findings.extend(found)
-                voices.append(voice(rule, found))
+                voices.append(_heard(voice(rule, found), case))
         if not permitted:
             voices.append(unpermitted(case.booking))
         outcome = strictest(each.outcome for each in voices)
+        if any(blocks(each) for each in voices):
+            outcome = Outcome.HOLD  # it is neither paid nor denied, whatever else speaks
         booked = outcome is not Outcome.DENY and all(finding.booked for finding in findings)
         unbooked = self._unbooked(findings, outcome) if booked else ()
         policy, value = self.policy.hash, case.booking.value
@@ -177,6 +181,19 @@ class Judge:
                 entered = {finding.window.id for finding in findings if finding.window is not None}
                 out |= entered - queued - self._kept
         return tuple(sorted(out))
+
+
+def blocks(voice: Voice) -> bool:
+    """Whether it is a hit on a sanctions list: what is blocked is neither paid nor denied, cancelled or refunded."""
+    return voice.rule == SANCTIONS and voice.outcome is Outcome.HOLD
+
+
+def _heard(voice: Voice, case: Case) -> Voice:
+    """The voice, or that compliance released what it says; what could not be found out is never released."""
+    released = not case.waived.isdisjoint({(voice.rule, voice.reason), (voice.rule, "")})
+    if voice.outcome is Outcome.HOLD and released and not voice.unknown:
+        return Voice(voice.rule, Outcome.ALLOW, f"released by compliance: {voice.reason}")
+    return voice
 
 
 def unpermitted(booking: Booking) -> Voice:

@@ -98,7 +98,7 @@ def _people() -> None:
         Column("loosens", Text, nullable=False),
         Column("proposed_by", Text, nullable=False),
         Column("proposed_at", BigInteger, nullable=False),
-        Column("counts_from", BigInteger),
+        Column("counts_from", BigInteger, nullable=False),
         Column("active_at", BigInteger),
     )
     op.create_table(

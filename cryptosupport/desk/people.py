@@ -1,0 +1,200 @@
+"""Who works at the desk: the operators in force, the policy that two of them signed, and who is proven to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from cryptosupport.domain.books import Records
+from cryptosupport.domain.errors import BadSettings, Refused, Tampered
+from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
+from cryptosupport.domain.policy.periods import duration
+from cryptosupport.domain.statements import Signed, Statement
+from cryptosupport.domain.withdrawal_record import moment
+
+Fault: TypeAlias = Callable[[str, bytes, str], str | None]
+"""What is wrong with a signature: (public key as a line, the bytes, the armoured signature); None when it is good."""
+
+SIGNERS = 2
+"""How many people a change takes."""
+
+TRUSTED = frozenset({Role.OPS, Role.APPROVER, Role.COMPLIANCE, Role.POLICY})
+"""The roles whose holders may sign changes of operators and lift freezes: programs and support have none of them."""
+
+_CLOCKS_APART = 5000
+
+
+class Hand(Protocol):
+    """Signs for one person."""
+
+    def sign(self, statement: Statement) -> Signed:
+        """The statement signed, or the one that was signed elsewhere in its stead. Raises `Refused`, `BadInput`."""
+
+
+@dataclass(frozen=True)
+class People:
+    """What is needed to know who speaks. ``fresh`` is how old a signature may be when it is handed in, in milliseconds.
+
+    ``intake`` are the public keys that sign requests, by name; ``same_key`` says whether two lines are one key.
+    """
+
+    operators: Operators
+    fault: Fault
+    same_key: Callable[[str, str], bool]
+    fresh: int
+    intake: dict[str, str] = field(default_factory=dict)
+
+    def need(self) -> None:
+        """Raise `BadSettings` where there is nobody to ask."""
+        if not self.operators:
+            raise BadSettings(
+                "there are no operators: nobody can approve, release or reject. Write two people with "
+                "`cryptosupport operator add`, who sign for each other"
+            )
+
+    def speaks(self, signed: Signed, action: str, subject: str, records: Records, roles: Collection[Role]) -> Operator:
+        """The operator who is proven to say ``action`` of ``subject`` now. Raises `Refused` with the reason."""
+        said = signed.statement
+        person = self.person(said.operator, roles)
+        if (said.action, said.subject) != (action, subject):
+            raise Refused(
+                f"{said.operator} signed to {said.action} something else, or it has changed since: look at it again "
+                "and sign anew"
+            )
+        if said.ledger != records.ledger_id:
+            raise Refused(f"{said.operator} signed this for another ledger")
+        age = records.now - said.at
+        if not -_CLOCKS_APART <= age <= self.fresh:
+            when = f"{duration(abs(age))} {'ago' if age > 0 else 'from now'}"
+            raise Refused(
+                f"{said.operator} signed this {when}, and a signature counts for {duration(self.fresh)}: sign anew"
+            )
+        fault = self.fault(person.key, said.signed, signed.signature)
+        if fault is not None:
+            raise Refused(f"the signature of {said.operator} does not count: {fault}")
+        return person
+
+    def person(self, name: str, roles: Collection[Role]) -> Operator:
+        """The operator ``name``, who has one of ``roles``. Raises `Refused`."""
+        person = self.operators.people.get(name)
+        if person is None:
+            known = ", ".join(sorted(self.operators.people))
+            raise Refused(f"{name} is no operator of this desk: {known}")
+        if not person.roles.intersection(roles):
+            has, needed = ", ".join(sorted(person.roles)), " or ".join(sorted(roles))
+            raise Refused(f"{name} has the role {has}, and this takes {needed}")
+        return person
+
+    def still_said(self, signed: Signed, action: str, subject: str, ledger_id: str, roles: Collection[Role]) -> bool:
+        """Whether a statement that was kept counts today: by its signature, and by who may say so."""
+        return _counts(signed, action, subject, ledger_id, self.operators, roles, self.fault)
+
+    def is_maker(self, person: Operator, maker: str | None, source: str) -> bool:
+        """Whether ``person`` brought the request: under the own name, or by a key that signs requests and is theirs."""
+        key = self.intake.get(source)
+        return person.name == maker or (key is not None and self.same_key(key, person.key))
+
+
+def operators_of(records: Records, fault: Fault) -> tuple[Operators, list[Operators]]:
+    """The operators in force, and all versions there were, each proven by the signatures of two of those before it.
+
+    Raises `Tampered` where one is not.
+    """
+    versions: list[Operators] = []
+    previous = ""
+    for change in records.changes(OPERATORS):
+        if change.active_at is None:
+            break
+        try:
+            now = Operators(people_of(change.content), change.hash)
+        except ValueError as error:
+            raise Tampered(_broken(change, "its content cannot be read")) from error
+        by = versions[-1] if versions else now
+        _prove(records, change, previous, "" if not versions else by.version, by, TRUSTED, fault)
+        versions.append(now)
+        previous = change.hash
+    return (versions[-1] if versions else Operators({})), versions
+
+
+def policies_of(records: Records, versions: Sequence[Operators], fault: Fault) -> list[Change]:
+    """The versions of the policy that were in force; the last one is. Raises `Tampered` where one is not proven."""
+    known = {each.version: each for each in versions}
+    active: list[Change] = []
+    previous = ""
+    for change in records.changes(POLICY):
+        if change.active_at is None:
+            break
+        by = known.get(change.operators)
+        if by is None:
+            raise Tampered(_broken(change, "its operators are none that this ledger had"))
+        _prove(records, change, previous, by.version, by, {Role.POLICY}, fault)
+        active.append(change)
+        previous = change.hash
+    return active
+
+
+def _prove(
+    records: Records, change: Change, previous: str, operators: str, by: Operators, roles: Collection[Role],
+    fault: Fault,
+) -> None:  # fmt: skip
+    if (change.previous, change.operators) != (previous, operators):
+        raise Tampered(_broken(change, "it does not follow the one before it"))
+    if change.active_at is None or change.active_at < change.counts_from:
+        raise Tampered(_broken(change, "it came into force before its time"))
+    if len(signers(records, change, by, roles, fault)) < SIGNERS:
+        raise Tampered(_broken(change, f"{SIGNERS} signatures are needed, and there are not so many that fit"))
+
+
+def _broken(change: Change, why: str) -> str:
+    return (
+        f"version {change.number} of the {change.kind} was changed in the database behind this program: {why}; "
+        "nothing is decided. Run `cryptosupport audit verify`, and restore the ledger from a backup"
+    )
+
+
+def signers(records: Records, change: Change, by: Operators, roles: Collection[Role], fault: Fault) -> list[str]:
+    """Who has signed a change, of those who may."""
+    said = records.statements(change.kind, change.hash)
+    good = (each for each in said if _counts(each, change.kind, change.hash, records.ledger_id, by, roles, fault))
+    return list(dict.fromkeys(each.statement.operator for each in good))
+
+
+def _counts(
+    signed: Signed, action: str, subject: str, ledger_id: str, by: Operators, roles: Collection[Role], fault: Fault
+) -> bool:
+    said = signed.statement
+    person = by.people.get(said.operator)
+    fits = (said.action, said.subject, said.ledger) == (action, subject, ledger_id)
+    if person is None or not fits or not person.roles.intersection(roles):
+        return False
+    return fault(person.key, said.signed, signed.signature) is None
+
+
+def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, Operator] | None, where: str) -> str:
+    """Hold the file against the operators in force; say what to warn of ("" for nothing).
+
+    An older version that the ledger still knows does no harm. Raises `BadSettings` for any other file.
+    """
+    content = content_of(file or {})
+    if not operators:
+        if file:
+            raise BadSettings(
+                f"{where} names people, and nobody has signed it: two of them run `cryptosupport operator sign "
+                "--operator NAME`, or remove the file"
+            )
+        return ""
+    if content == content_of(operators.people):
+        return ""
+    if any(content == content_of(each.people) for each in versions):
+        return f"{where} is an older version: copy the one in force, which `cryptosupport operator list` shows"
+    raise BadSettings(
+        f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`, "
+        "and put back the file, or have the change signed with `cryptosupport operator add` and `remove`"
+    )
+
+
+def waits_until(change: Change, now: int) -> str:
+    """When a change may come into force, in words; "" where that is now."""
+    left = change.counts_from - now
+    return "" if left <= 0 else f"{moment(change.counts_from)}, in {duration(left)}"
