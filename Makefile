@@ -2,7 +2,8 @@
 # make test    linters, types, import rules, tests against real nodes, coverage
 # make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #
-# Each sets up all that it needs: a virtual environment in .venv, and anvil and bitcoind in .tools unless they are on PATH.
+# Each sets up all that it needs: a virtual environment in .venv, and anvil, bitcoind and ssh-keygen in .tools unless they
+# are on PATH.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -40,6 +41,7 @@ bench: .venv/.installed-test nodes
 nodes:
 	tools/install-anvil.sh
 	tools/install-bitcoind.sh
+	tools/install-ssh-keygen.sh
 
 .venv/.installed: setup.cfg pyproject.toml tools/make-venv.sh
 	tools/make-venv.sh

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[1] / "tools"
-INSTALLERS = {"install-anvil.sh": ("anvil",), "install-bitcoind.sh": ("bitcoind", "bitcoin-cli")}
+INSTALLERS = {
+    "install-anvil.sh": ("anvil",),
+    "install-bitcoind.sh": ("bitcoind", "bitcoin-cli"),
+    "install-ssh-keygen.sh": ("ssh-keygen",),
+}
+NEEDED = {"install-anvil.sh": "npm", "install-bitcoind.sh": "apt-get", "install-ssh-keygen.sh": "apt-get"}
 
 
 @pytest.fixture
@@ -37,12 +42,66 @@ def test_a_program_on_path_is_left_as_it_is(script: str, bare: Path, tmp_path: P
     assert not (tmp_path / "target").exists()
 
 
-@pytest.mark.parametrize(("script", "needed"), [("install-anvil.sh", "npm"), ("install-bitcoind.sh", "apt-get")])
+@pytest.mark.parametrize(("script", "needed"), NEEDED.items())
 def test_without_a_way_to_fetch_it_says_what_to_do(script: str, needed: str, bare: Path, tmp_path: Path) -> None:
     done = install(script, bare, tmp_path / "target")
     assert done.returncode == 1
     assert f"no {needed} on this machine" in done.stderr
     assert "on PATH do" in done.stderr
+
+
+@pytest.fixture
+def packaged(bare: Path) -> Path:
+    """The same folder with a package tool whose openssh-client holds a program that does nothing, and a set-uid one."""
+    for name in ("apt-cache", "chmod", "cp", "flock", "ln", "mktemp", "mv", "rm", "tail"):
+        (bare / name).symlink_to(shutil.which(name) or "/none")
+    unpack = """
+    mkdir -p "$3/usr/bin" && cd "$3/usr/bin"
+    for each in ssh-keygen ssh-keysign; do printf '#!/bin/sh\nexit 0\n' >$each; chmod 4755 $each; done
+    """
+    fetch = 'case "$*" in *download*) : >openssh-client.deb ;; esac'
+    for name, script in {"apt-get": fetch, "dpkg-deb": unpack}.items():
+        (bare / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (bare / name).chmod(0o755)
+    return bare
+
+
+needs_apt = pytest.mark.skipif(
+    not (shutil.which("apt-cache") and shutil.which("flock")), reason="this machine has no apt or no flock"
+)
+
+
+@needs_apt
+def test_of_the_package_the_one_program_is_kept_and_found_the_next_time(packaged: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a target"
+    done = install("install-ssh-keygen.sh", packaged, target)
+    assert (done.returncode, done.stderr) == (0, "")
+    subprocess.run([target / "bin" / "ssh-keygen"], check=True)
+    kept = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert kept == {"bin/ssh-keygen", "openssh/ssh-keygen", "openssh.lock"}
+    assert not (target / "openssh" / "ssh-keygen").stat().st_mode & 0o4000
+    (packaged / "apt-get").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    again = install("install-ssh-keygen.sh", packaged, target)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+@needs_apt
+@pytest.mark.parametrize(
+    ("tool", "script", "told"),
+    [
+        ("apt-get", "exit 1", "apt could not fetch openssh-client"),
+        ("dpkg-deb", 'mkdir -p "$3/usr/bin"', "does not hold what it should"),
+        ("dpkg-deb", "exit 1", "could not be unpacked"),
+    ],
+)
+def test_what_cannot_be_fetched_leaves_nothing_that_looks_finished(
+    tool: str, script: str, told: str, packaged: Path, tmp_path: Path
+) -> None:
+    (packaged / tool).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    done = install("install-ssh-keygen.sh", packaged, tmp_path / "target")
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert sorted(path.name for path in (tmp_path / "target").rglob("*")) == ["bin", "openssh.lock"]
 
 
 @pytest.mark.parametrize("script", sorted(TOOLS.glob("*.sh")), ids=lambda path: path.name)
