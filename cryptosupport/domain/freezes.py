@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -76,3 +77,48 @@ def read_scope(text: str) -> Scope:
 def that_cover(freezes: Iterable[Freeze], booking: Booking) -> list[Freeze]:
     """The freezes that keep this withdrawal from moving."""
     return [freeze for freeze in freezes if freeze.lifted_at is None and freeze.scope.covers(booking)]
+
+
+# -- the freeze file -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileLine:
+    """A line of the freeze file: ``id`` where the program wrote it, else None. ``written_at`` is when the file was."""
+
+    id: str | None
+    scope: Scope
+    reason: str
+    written_at: int
+
+    @property
+    def freeze_id(self) -> str:
+        """The id that the ledger knows it by: of a line that a person wrote, made from what it says and when."""
+        if self.id is not None:
+            return self.id
+        told = f"{self.scope.text}\n{self.reason}\n{self.written_at}"
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def read_lines(text: str, written_at: int) -> list[FileLine]:
+    """Read the freeze file: a line is `[ID] SCOPE [REASON]`, # begins a comment.
+
+    A file without a line, and a line that cannot be read, freeze everything.
+    """
+    lines = []
+    for line in text.splitlines():
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        id = words.pop(0) if len(words[0]) == 16 and set(words[0]) <= set("0123456789abcdef") else None
+        try:
+            scope, reason = read_scope(words[0] if words else ""), " ".join(words[1:])
+        except BadInput:
+            scope, reason = Scope(ALL), f"a line that cannot be read: {shortened(line)}"
+        lines.append(FileLine(id, scope, reason or "the freeze file says so", written_at))
+    return lines or [FileLine(None, Scope(ALL), "the freeze file is there, and empty", written_at)]
+
+
+def line_of(freeze: Freeze) -> str:
+    """The line of the freeze file for a freeze; blanks in a name make the whole desk freeze, which is safe."""
+    return f"{freeze.id} {freeze.scope.text} {' '.join(freeze.reason.split())}\n"

@@ -1,0 +1,260 @@
+"""Change the operators or the policy: proposed, signed by two, in force when its time has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cryptosupport.desk.people import (
+    SIGNERS,
+    TRUSTED,
+    Fault,
+    Hand,
+    People,
+    operators_of,
+    policies_of,
+    signers,
+    waits_until,
+)
+from cryptosupport.domain.audit import Act
+from cryptosupport.domain.books import Ledger, Records
+from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
+from cryptosupport.domain.operators import OPERATORS, Change, Operator, Operators, Role, content_of, people_of
+from cryptosupport.domain.statements import Statement
+from cryptosupport.domain.withdrawal_record import moment
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a change stands: who has signed it, and what it waits for ("" once it is in force)."""
+
+    change: Change
+    signed_by: tuple[str, ...]
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants changed: the new ``content``, the ``file`` that it makes, and what it ``loosens``."""
+
+    kind: str
+    content: str
+    file: str
+    loosens: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The versions of one kind: who signs the next one, and the one that is proposed, if any."""
+
+    kind: str
+    active: tuple[Change, ...]
+    by: Operators
+    roles: frozenset[Role]
+    proposed: Change | None
+
+    @property
+    def previous(self) -> str:
+        """The hash of the version in force."""
+        return self.active[-1].hash if self.active else ""
+
+
+def standing(records: Records, kind: str, fault: Fault) -> Standing:
+    """Read where one kind stands. Raises `Tampered` for versions that are not proven."""
+    operators, versions = operators_of(records, fault)
+    changes = records.changes(kind)
+    active = tuple(change for change in changes if change.active_at is not None)
+    proposed = changes[len(active)] if len(changes) > len(active) else None
+    if kind == OPERATORS:
+        by = operators or Operators({} if proposed is None else people_of(proposed.content))
+        return Standing(kind, active, by, TRUSTED, proposed)
+    policies_of(records, versions, fault)
+    return Standing(kind, active, operators, frozenset({Role.POLICY}), proposed)
+
+
+def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, lock: int) -> Stand:
+    """Propose a change in the name of ``by``, who signs it; the same one proposed again is signed by one more.
+
+    What loosens anything waits for ``lock`` milliseconds from now. The first operators, and the first policy, do not
+    wait: nothing is in force that they could loosen. Raises `Refused` where another change is proposed.
+    """
+    with ledger.look() as records:
+        stands, now, ledger_id = standing(records, draft.kind, people.fault), records.now, records.ledger_id
+    change = stands.proposed
+    if change is not None and (change.content, change.file) != (draft.content, draft.file):
+        if people.operators:
+            raise Refused(
+                f"version {change.number} of the {change.kind} is proposed by {change.proposed_by} and not in force: "
+                f"sign it, or take it back with `cryptosupport {_group(change.kind)} discard`, before another one"
+            )
+        change = None
+    if change is None:
+        loosens = draft.loosens if stands.active else ()
+        operators = "" if draft.kind == OPERATORS and not people.operators else people.operators.version
+        number, counts_from = len(stands.active) + 1, now + (lock if loosens else 0)
+        change = Change(
+            draft.kind, number, stands.previous, operators, draft.content, draft.file, loosens, by, now, counts_from
+        )
+    return _sign(ledger, people, change, by, hand, ledger_id, now)
+
+
+def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stand:
+    """Sign the change that is proposed, in the name of ``by``. Raises `NoSuchRecord` where there is none."""
+    with ledger.look() as records:
+        stands, now, ledger_id = standing(records, kind, people.fault), records.now, records.ledger_id
+    if stands.proposed is None:
+        raise NoSuchRecord(f"no change of the {kind} is proposed")
+    return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now)
+
+
+def _sign(ledger: Ledger, people: People, change: Change, by: str, hand: Hand, ledger_id: str, now: int) -> Stand:
+    first = change.kind == OPERATORS and not people.operators
+    speaking = replace(people, operators=Operators(people_of(change.content))) if first else people
+    roles = TRUSTED if change.kind == OPERATORS else frozenset({Role.POLICY})
+    speaking.person(by, roles)  # before anybody is asked to touch a key
+    signed = hand.sign(Statement(change.kind, change.hash, by, now, ledger_id))
+    with ledger.act() as records:
+        stands = standing(records, change.kind, people.fault)
+        if stands.previous != change.previous:
+            raise Refused(f"the {change.kind} changed meanwhile: look at them, and begin anew")
+        speaking.speaks(signed, change.kind, change.hash, records, roles)
+        if stands.proposed is None or stands.proposed.hash != change.hash:
+            _put(records, stands.proposed, change, by)
+        facts = {"version": str(change.number), "hash": change.hash}
+        records.add_statement(signed, Act(f"{change.kind}.signed", change.hash, f"operator {by}", facts))
+        return _go_on(records, change, speaking.operators, roles, people.fault)
+
+
+def _put(records: Records, before: Change | None, change: Change, by: str) -> None:
+    facts: dict[str, str | None] = {"version": str(change.number), "content": change.content}
+    if before is not None:
+        records.withdraw_change(before, Act(f"{change.kind}.discarded", before.hash, f"operator {by}"))
+    facts |= {"loosens": "; ".join(change.loosens) or None, "counts_from": moment(change.counts_from)}
+    records.set_change(change, Act(f"{change.kind}.proposed", change.hash, f"operator {by}", facts))
+
+
+def activate(ledger: Ledger, people: People, kind: str) -> Stand:
+    """Put the change that is proposed in force, when two have signed it and its time has come.
+
+    With none proposed, the one in force is told. Raises `NoSuchRecord` where there is neither.
+    """
+    with ledger.act() as records:
+        stands = standing(records, kind, people.fault)
+        if stands.proposed is not None:
+            return _go_on(records, stands.proposed, stands.by, stands.roles, people.fault)
+        if not stands.active:
+            raise NoSuchRecord(f"no change of the {kind} is proposed, and none is in force")
+        return Stand(stands.active[-1], _all_signers(records, stands.active[-1]), "")
+
+
+def discard(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Change:
+    """Take back the change that is proposed. Raises `NoSuchRecord`, `Refused`."""
+    with ledger.look() as records:
+        change, now, ledger_id = standing(records, kind, people.fault).proposed, records.now, records.ledger_id
+    if change is None:
+        raise NoSuchRecord(f"no change of the {kind} is proposed")
+    if not people.operators:
+        with ledger.act() as records:
+            records.withdraw_change(change, Act(f"{kind}.discarded", change.hash, f"{by} (unproven)"))
+        return change
+    action = f"discard {kind}"
+    people.person(by, TRUSTED)
+    signed = hand.sign(Statement(action, change.hash, by, now, ledger_id))
+    with ledger.act() as records:
+        people.speaks(signed, action, change.hash, records, TRUSTED)
+        records.withdraw_change(change, Act(f"{kind}.discarded", change.hash, f"operator {by}"))
+    return change
+
+
+def _go_on(records: Records, change: Change, by: Operators, roles: Collection[Role], fault: Fault) -> Stand:
+    """Put a change in force, if nothing is missing."""
+    who = tuple(signers(records, change, by, roles, fault))
+    missing = SIGNERS - len(who)
+    if missing > 0:
+        people = "1 more person" if missing == 1 else f"{missing} people"
+        return Stand(change, who, f"{people} to sign it")
+    if when := waits_until(change, records.now):
+        return Stand(change, who, f"its time: {when}")
+    change = replace(change, active_at=records.now)
+    facts = {"version": str(change.number), "signed_by": ", ".join(who)}
+    records.set_change(change, Act(f"{change.kind}.activated", change.hash, facts=facts))
+    return Stand(change, who, "")
+
+
+def _all_signers(records: Records, change: Change) -> tuple[str, ...]:
+    return tuple(each.statement.operator for each in records.statements(change.kind, change.hash))
+
+
+# -- operators -------------------------------------------------------------------------------------------------------
+
+
+def with_operator(
+    people: Mapping[str, Operator], new: Operator, same_key: Callable[[str, str], bool], intake: Mapping[str, str]
+) -> dict[str, Operator]:
+    """The operators with a new one, or with one who has other roles or another key from then on.
+
+    Raises `Refused` where the key is somebody's already: one person is one operator.
+    """
+    for other in people.values():
+        if other.name != new.name and same_key(other.key, new.key):
+            raise Refused(f"this key is that of {other.name} already: one person is one operator, with one key")
+    for name, key in intake.items():
+        if same_key(key, new.key):
+            raise Refused(f"this key signs requests as {name} ([intake] keys): an operator needs another one")
+    return {**people, new.name: new}
+
+
+def without_operator(people: Mapping[str, Operator], name: str) -> dict[str, Operator]:
+    """The operators without one. Raises `NoSuchRecord`, and `Refused` where nobody could change anything any more."""
+    if name not in people:
+        raise NoSuchRecord(f"{name} is no operator: {', '.join(sorted(people)) or 'there are none'}")
+    left = {each: person for each, person in people.items() if each != name}
+    if sum(1 for each in left.values() if each.roles & TRUSTED) < SIGNERS:
+        raise Refused(f"without {name} fewer than {SIGNERS} would be left to sign changes: add somebody first")
+    return left
+
+
+def loosened(before: Mapping[str, Operator], after: Mapping[str, Operator]) -> tuple[str, ...]:
+    """What operators may do that they could not do before."""
+    said = []
+    for name, now in after.items():
+        was = before.get(name)
+        if was is None:
+            said.append(f"{name} becomes an operator: {', '.join(sorted(now.roles))}")
+        elif was.key != now.key:
+            said.append(f"{name} gets another key")
+        elif more := now.roles - was.roles:
+            said.append(f"{name} gets the role {', '.join(sorted(more))}")
+    return tuple(said)
+
+
+def draft_of(before: Mapping[str, Operator], after: Mapping[str, Operator], file: str) -> Draft:
+    """The change from one set of operators to another. Raises `BadInput` where nothing changes."""
+    if dict(before) == dict(after):
+        raise BadInput("nothing would change")
+    return Draft(OPERATORS, content_of(after), file, loosened(before, after))
+
+
+def as_record(stand: Stand) -> dict[str, Any]:
+    """A change as a record."""
+    change = stand.change
+    return {
+        "kind": change.kind,
+        "version": change.number,
+        "hash": change.hash,
+        "state": "active" if change.active_at is not None else "proposed",
+        "loosens": list(change.loosens),
+        "proposed_by": change.proposed_by,
+        "proposed_at": moment(change.proposed_at),
+        "signed_by": list(stand.signed_by),
+        "counts_from": moment(change.counts_from),
+        "active_at": None if change.active_at is None else moment(change.active_at),
+        "waits_for": stand.waits_for or None,
+    }
+
+
+def _group(kind: str) -> str:
+    return "operator" if kind == OPERATORS else "policy"
+
+
