@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from cryptosupport.desk.approve import refuse_blocked
 from cryptosupport.desk.cases import Premises
+from cryptosupport.desk.decide_anew import ended, give_back
+from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import NoSuchRecord, Refused
-from cryptosupport.domain.policy.booking import unbook
 from cryptosupport.domain.withdrawals import UNSIGNED, State, Withdrawal
 
 
-def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None = None) -> Withdrawal:
+def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None = None, who: str = "") -> Withdrawal:
     """Cancel the withdrawal with this request id, in the name of ``by``; one that is cancelled already stays so.
 
-    Raises `NoSuchRecord`, and `Refused` for one that is beyond cancelling.
+    ``who`` is how the audit log names them. Raises `NoSuchRecord`, `Tampered`, and `Refused` for one that is beyond
+    cancelling or stopped by a sanctions list.
     """
     with ledger.write(premises.judge) as books:
         before = books.find([request_id]).get(request_id)
         if before is None:
             raise NoSuchRecord(f"no withdrawal has the request_id {request_id}")
+        books.sealed([before])
         if before.state is State.CANCELLED:
             return before
         if before.state not in UNSIGNED:
             raise Refused(f"{request_id} is {before.state}: it can no longer be cancelled", state=before.state)
-        after = replace(before, state=State.CANCELLED, booked_at=None, unbooked=(), ended_by=by, updated_at=books.now)
-        booking = before.booking
-        if before.booked_at is not None:
-            books.load([booking])
-            waits = before.state is State.WAITING
-            unbook(books.tallies, booking, before.booked_at, before.unbooked, waits, books.now)
-        books.change(before, after)
+        refuse_blocked(before, "cancelled")
+        after = ended(before, State.CANCELLED, by, books.now)
+        give_back(books, before)
+        books.change(before, after, Act("withdrawal.cancelled", request_id, who or by or PROGRAM))
         return after

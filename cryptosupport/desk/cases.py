@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cryptosupport.domain.books import Books
+from cryptosupport.desk.guards import Guarding, Guards, ask_guards
+from cryptosupport.domain.books import Books, Records
 from cryptosupport.domain.money import NOTHING, Asset, Quantity
-from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, SETTINGS, Outcome, Voice
+from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, SETTINGS, Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Evidence, Judge, NotKnown
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.prices import NoPrice, Price, PriceRules, Pricing, Quote, micro_usd, price
@@ -59,7 +60,9 @@ class ChainFacts:
 class Premises:
     """All that decisions rest on beside the requests and the ledger.
 
-    ``quotes`` are read anew for each transaction. ``run_cap`` is the most that one run may bring in, in micro-USD.
+    ``quotes`` are read anew for each transaction. ``run_cap`` is the most that one run may bring in, in micro-USD. What
+    people have not approved after ``expire`` (milliseconds) is over. ``still`` raises `BadSettings` when the operators or
+    the policy in force are no longer those of these premises.
     """
 
     judge: Judge
@@ -69,6 +72,13 @@ class Premises:
     hot_balances: HotBalances
     balances: CustomerBalances | None = None
     run_cap: int | None = None
+    guarding: Guarding = field(default_factory=Guarding)
+    expire: int = 24 * 3_600_000
+    still: Callable[[Records], None] = lambda records: None
+
+    def expires_at(self, decision: Decision, now: int) -> int | None:
+        """When a withdrawal is over unless people approve it by then."""
+        return now + self.expire if decision.outcome is Outcome.APPROVAL else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,9 @@ class Cases:
     def __init__(self, incoming: Sequence[Incoming], premises: Premises, books: Books, pricer: Pricer) -> None:
         self._premises = premises
         self._now = books.now
-        self._left = _Left(premises, books, [each.request.customer for each in incoming])
+        customers = [each.request.customer for each in incoming]
+        self._left = _Left(premises, books, customers)
+        self._guards = Guards(premises.guarding, books.records, customers)
         self._priced = {id(each): priced_booking(each, premises, pricer) for each in incoming}
         cooling = any(rule.cooling is not None for rule in premises.judge.policy.rules)
         pairs = {(each.request.customer, each.request.destination) for each in incoming} if cooling else set()
@@ -138,12 +150,19 @@ class Cases:
             evidence=evidence_of(request),
             hot_balance=_hot_balance(request, booking, self._premises),
             customer_balance=self._left.of(each, booking),
-            further=tuple(_further(each, booking, self._premises)),
+            further=(*_further(each, booking, self._premises), *self._guards.voices(request, booking)),
+            waived=frozenset() if each.earlier is None else frozenset(each.earlier.waived),
         )
 
-    def taken(self, booking: Booking) -> None:
-        """It was not refused: the customer has that much less."""
+    def taken(self, request: Request, booking: Booking, outcome: Outcome) -> None:
+        """It is new, and was not refused: the customer has that much less."""
         self._left.take(booking)
+        self.settled(request, outcome)
+
+    def settled(self, request: Request, outcome: Outcome) -> None:
+        """It was decided; where it was allowed, the destination is one that was used."""
+        if outcome is Outcome.ALLOW:
+            self._guards.taken(request)
 
 
 def priced_booking(
@@ -246,6 +265,9 @@ def ask_ahead(incoming: Iterable[Incoming], premises: Premises) -> None:
     rules = premises.judge.policy.rules
     if premises.balances is not None and any("balance" in rule.require for rule in rules):
         premises.balances.read()
+    if premises.guarding.asks:
+        incoming = list(incoming)
+        ask_guards(premises.guarding, [(each.request, _rough_value(each, premises)) for each in incoming])
     if not any(rule.max_percent is not None for rule in rules):
         return
     for each in incoming:
@@ -253,6 +275,17 @@ def ask_ahead(incoming: Iterable[Incoming], premises: Premises) -> None:
         booking = _booking_of(each, premises, None, NOTHING, 0)
         if booking.wallet is not None and _asks_for_hot_balance(booking, premises):
             premises.hot_balances.ask(booking.wallet, request.chain, request.asset)
+
+
+def _rough_value(each: Incoming, premises: Premises) -> int | None:
+    """The value as it can be told before the transaction, in micro-USD; None where there is no price."""
+    if each.earlier is not None and each.earlier.value is not None:
+        return each.earlier.value
+    symbol = each.request.asset.symbol
+    quotes = premises.quotes().get(symbol, ())
+    newest = max((quote.as_of for quote in quotes), default=0)
+    found = price(symbol, quotes, premises.price_rules, None, newest)
+    return micro_usd(each.request.amount, found.usd) if isinstance(found, Price) else None
 
 
 def _further(each: Incoming, booking: Booking, premises: Premises) -> Iterator[Voice]:

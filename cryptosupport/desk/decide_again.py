@@ -7,7 +7,8 @@ from dataclasses import replace
 from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer, ask_ahead, in_base_units
 from cryptosupport.desk.value_late import value_late
 from cryptosupport.domain.books import Books, Ledger, Wanted
-from cryptosupport.domain.policy.booking import Queue, Turn
+from cryptosupport.domain.policy.booking import Queue
+from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Case
 from cryptosupport.domain.withdrawals import DECIDED, State, Withdrawal
 
@@ -22,6 +23,7 @@ def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:
     """
     ask_ahead_for_waiting(ledger, premises)
     with ledger.write(premises.judge) as books:
+        premises.still(books.records)
         pricer = Pricer(premises, books)
         value_late(books, premises, pricer)
         moved = decide_waiting(books, premises, pricer)
@@ -31,7 +33,8 @@ def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:
 
 def ask_ahead_for_waiting(ledger: Ledger, premises: Premises) -> None:
     """Find out before the transaction what those who wait need."""
-    if not any(rule.max_percent is not None for rule in premises.judge.policy.rules):
+    percent = any(rule.max_percent is not None for rule in premises.judge.policy.rules)
+    if not percent and not premises.guarding.asks:
         return
     those = ledger.withdrawals(Wanted(states=(State.WAITING,)))
     ask_ahead((Incoming(each.request, each.source, each) for each in those), premises)
@@ -51,27 +54,31 @@ def decide_waiting(books: Books, premises: Premises, pricer: Pricer) -> list[Wit
             case = cases.case(each)
             turn = queue.decide(case, before.booking, before.booked_at, before.unbooked)
             if turn.changed:
-                after = _as_decided(before, turn, case)
+                after = as_decided(before, turn.decision, turn.booked_at, case, premises)
+                cases.settled(before.request, turn.decision.outcome)
                 books.change(before, after)
                 if after.state is not before.state:
                     moved.append(after)
     return moved
 
 
-def _as_decided(before: Withdrawal, turn: Turn, case: Case) -> Withdrawal:
-    """The withdrawal after its turn."""
+def as_decided(
+    before: Withdrawal, decision: Decision, booked_at: int | None, case: Case, premises: Premises
+) -> Withdrawal:
+    """The withdrawal after one more decision."""
     booking = case.booking
     return replace(
         before,
-        state=DECIDED[turn.decision.outcome],
-        decision=turn.decision,
+        state=DECIDED[decision.outcome],
+        decision=decision,
         effective_tier=booking.tier,
         wallet=booking.wallet,
         fee_units=in_base_units(booking.fee, before.request),
         fee_value=booking.fee_value,
         value=booking.value,
-        booked_at=turn.booked_at,
-        unbooked=turn.decision.unbooked,
+        booked_at=booked_at,
+        unbooked=decision.unbooked,
+        expires_at=premises.expires_at(decision, case.now),
         turn=before.turn + 1,
         updated_at=case.now,
     )

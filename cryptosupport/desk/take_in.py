@@ -51,7 +51,7 @@ class Intake:
 
     ``tell`` hears of those that waited and whose state changed. ``still`` is called before each batch, and raises when
     the settings are no longer those that the premises were made of. ``due`` is when what waits is decided again next
-    (milliseconds since 1970).
+    (milliseconds since 1970). ``proven``: a signature showed that the lines' maker is who they say.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Intake:
         tell: Callable[[Withdrawal], None] = lambda moved: None,
         still: Callable[[], None] = lambda: None,
         due: int = 0,
+        proven: bool = False,
     ) -> None:
         self._ledger = ledger
         self._premises = premises
@@ -68,6 +69,7 @@ class Intake:
         self._still = still
         self._brought = 0
         self._due = due
+        self._proven = proven
 
     def take_in(self, batches: Iterable[Sequence[Line]]) -> Iterator[Taken]:
         """Decide and record ``batches``, each in one transaction, and say what came of each line, in order.
@@ -85,6 +87,7 @@ class Intake:
         ask_ahead((Incoming(each, _source(line)) for line, each in read if isinstance(each, Request)), self._premises)
         ask_ahead_for_waiting(self._ledger, self._premises)
         with self._ledger.write(self._premises.judge) as books:
+            self._premises.still(books.records)
             pricer = Pricer(self._premises, books)
             value_late(books, self._premises, pricer)
             moved = self._decide_waiting(books, pricer)
@@ -135,10 +138,11 @@ class Intake:
         decision = self._premises.judge.decide(case, lambda place: books.tallies.at(place).used)
         book(books.tallies, case.booking, decision, books.now)
         if decision.outcome is not Outcome.DENY:
-            cases.taken(case.booking)
+            cases.taken(request, case.booking, decision.outcome)
             self._brought += case.booking.value or 0
-        maker = request.signature.key if request.signature is not None else line.maker
-        return recorded_as(number, request, case.booking, decision, maker, books.now)
+        maker, proven = (line.maker, self._proven) if request.signature is None else (request.signature.key, True)
+        taken = recorded_as(number, request, case.booking, decision, maker, books.now)
+        return replace(taken, proven=proven, expires_at=self._premises.expires_at(decision, books.now))
 
     def _over_the_cap(self, case: Case) -> Voice | None:
         """What speaks when this run brings in more than the desk lets one run bring in (M27)."""

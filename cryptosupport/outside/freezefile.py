@@ -1,6 +1,7 @@
 """The freeze file of this machine: it stops work here while the ledger is away; the ledger remembers what it said.
 
-Anybody who may write it can freeze, with an editor or `echo all > freeze`. Deleting it lifts nothing that a run has seen.
+Anybody who may write it can freeze, with an editor or `echo all > freeze`. Deleting it lifts nothing that a run has
+seen.
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ def forget(path: Path, ids: Collection[str]) -> None:
         return
     try:
         written_at = path.stat().st_mtime_ns // 10**6
-        kept = [
-            line
-            for line in content(path).decode(errors="replace").splitlines(keepends=True)
-            if not all(read.freeze_id in ids for read in read_lines(line, written_at))
-        ]
-        if not any(line.strip() and not line.lstrip().startswith("#") for line in kept):
+        text = content(path).decode(errors="replace")
+        if all(line.freeze_id in ids for line in read_lines(text, written_at)):
             path.unlink()
             return
+        kept = [
+            line
+            for line in text.splitlines(keepends=True)
+            if not all(read.freeze_id in ids for read in read_lines(line, written_at))
+        ]
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(number, "wb") as file:
             file.write("".join(kept).encode())
