@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import SystemClock, at_terminal, say
-from cryptosupport.context.opening import Opening
+from cryptosupport.context.people import WithPeople
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from cryptosupport.desk.cases import ChainFacts, Premises
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.diagnose_withdrawals import Withdrawing
     from cryptosupport.domain.addresses import Address
-    from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.money import Quantity
     from cryptosupport.domain.policy.lint import Remark
     from cryptosupport.domain.policy.rules import Policy
@@ -31,41 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(Opening):
+class Context(WithPeople):
     """What a command works with."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._engine: Engine | None = None
         self._policy_stamp: tuple[int, int, int] | None = None
-        self._passing: TemporaryDirectory[str] | None = None
-
-    def close(self) -> None:
-        """Let go of what was opened; whoever is still asking a node gives up."""
-        super().close()
-        if self._engine is not None:
-            self._engine.dispose()
-        if self._passing is not None:
-            self._passing.cleanup()
 
     # -- withdrawals
-
-    def guard_settings(self) -> None:
-        """Refuse to decide about money by the presets, or by settings that others than their owner can write.
-
-        Raises `BadSettings`.
-        """
-        from cryptosupport.domain.errors import BadSettings
-        from cryptosupport.settings import PRESETS, refuse_writable_by_others
-
-        if self.folder == PRESETS:
-            raise BadSettings("there is no settings folder: `cryptosupport init` writes one, with policy.toml to edit")
-        refuse_writable_by_others(self.folder, self._told_by_others())
-
-    def _told_by_others(self) -> list[Path]:
-        """The files that the desk's own programs write, and that decide about money too."""
-        balances = self.desk.intake.balances_file(self.folder)
-        return [*self.desk.prices.paths(self.folder), *([] if balances is None else [balances])]
 
     @cached_property
     def policy(self) -> Policy:
@@ -74,7 +42,32 @@ class Context(Opening):
 
         where = str(self.folder / "policy.toml")
         self._policy_stamp = self._stamp()
-        return self._with_addresses(load_policy(self.folder, self.desk.desk.timezone), where)
+        policy = load_policy(self.folder, self.desk.desk.timezone)
+        return self._with_addresses(self._signed(policy, where) if self.people.operators else policy, where)
+
+    def _signed(self, file: Policy, where: str) -> Policy:
+        """The policy that two operators signed and that is active; the ``file`` has to be it, or an earlier one."""
+        from cryptosupport.desk.people import hash_of_policy
+        from cryptosupport.domain.errors import BadSettings
+        from cryptosupport.settings.policy import policy_of_toml
+
+        signed = self.signed_policies()
+        hashes = [hash_of_policy(change) for change in signed]
+        if not signed or file.hash not in hashes:
+            what = "nobody has signed it" if not signed else "it was edited"
+            raise BadSettings(
+                f"{where} is not the policy that two operators signed: {what}. Have it signed: "
+                f"`cryptosupport policy propose {where} --operator NAME`; or put back the one in force"
+            )
+        if file.hash != hashes[-1]:
+            self.warn(f"{where} is an older policy; the one in force counts: `cryptosupport policy activate` writes it")
+        policy = policy_of_toml(signed[-1].file, where, self.desk.desk.timezone)
+        if policy.hash != hashes[-1]:
+            raise BadSettings(
+                f"the policy in force reads otherwise than when it was signed: [desk] timezone in desk.toml was changed; "
+                "put it back, or have the policy signed again"
+            )
+        return policy
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -118,33 +111,6 @@ class Context(Opening):
         readers = [self._address_reader(chain) for chain in self._all_chains()]
         return with_normal_destinations(policy, readers, where)
 
-    def ledger_engine(self) -> Engine:
-        """The database of the ledger, as it is."""
-        from cryptosupport.ledger.engine import open_engine
-
-        if self._engine is None:
-            url = self.desk.ledger.url
-            resolved = self.secret(url)
-            self._engine = open_engine(resolved, self.data_folder, from_reference=resolved != url)
-        return self._engine
-
-    def ledger(self, make: bool = True) -> Ledger:
-        """The ledger, ready to work with: an empty database gets its tables. Raises `BadSettings`, `Unreachable`.
-
-        Who only looks does not ``make`` one: where there is no file yet, it is an empty one that is gone afterwards.
-        """
-        from cryptosupport.ledger.engine import open_engine
-        from cryptosupport.ledger.ledger import SqlLedger, time_of
-        from cryptosupport.ledger.schema import ready
-
-        engine = self.ledger_engine()
-        if not make and self._no_ledger_yet():
-            self.warn(f"there is no ledger at {engine.url.database} yet: the first `withdraw submit` makes it")
-            self._passing = TemporaryDirectory(prefix="cryptosupport-")
-            self._engine = engine = open_engine("sqlite:///ledger.db", Path(self._passing.name))
-        ready(engine)
-        return SqlLedger(engine, time_of(self.clock))
-
     def last_prices(self) -> Mapping[str, Quantity]:
         """The last prices that counted lately, in USD; none without a ledger, and a warning where it cannot be read."""
         from cryptosupport.domain.errors import SupportError
@@ -155,20 +121,6 @@ class Context(Opening):
         except SupportError as error:
             self.warn(f"how far prices moved cannot be told: {error.message}")
             return {}
-
-    def _no_ledger_yet(self) -> bool:
-        """Whether the ledger is a SQLite file that is not there."""
-        from cryptosupport.ledger.engine import file_of
-        from cryptosupport.settings.reading import is_there
-
-        file = file_of(self.ledger_engine())
-        return file is not None and not is_there(file)
-
-    def run_lock(self, name: str) -> AbstractContextManager[None]:
-        """Be the only run of ``name`` meanwhile. Raises `Locked` when another one holds it."""
-        from cryptosupport.outside.locks import lock
-
-        return lock(self.data_folder / f"{name}.lock")
 
     def intake(self) -> Intake:
         """What requests are checked against; no node is needed for it."""
@@ -205,6 +157,46 @@ class Context(Opening):
             hot_balances=HotBalances(lambda name: self.chains(name)[0], addresses, self.clock),
             balances=None if path is None else Balances(path, milliseconds(intake.balances_max_age)),
             run_cap=intake.run_cap_value,
+            guarding=self._guarding(),
+            expire=milliseconds(self.desk.approvals.expire),
+            still=self._same_versions,
+        )
+
+    def _same_versions(self, records: Records) -> None:
+        """Raise `BadSettings` when other operators or another policy came into force since this run began."""
+        from cryptosupport.desk.people import same_versions
+
+        same_versions(records, self.people.operators.version, self.signed_policies())
+
+    def _guarding(self) -> Guarding:
+        """What speaks beside the rules."""
+        from cryptosupport.desk.contracts import Contracts
+        from cryptosupport.desk.guards import Guarding
+        from cryptosupport.desk.screen_lists import ListReader
+        from cryptosupport.domain.screening import key_of
+
+        screening = self.desk.screening
+        readers = {each.name: self._address_reader(each) for each in self._all_chains()}
+        named = ((wallet.address, f"the {wallet.role} wallet {name}") for name, wallet in self.wallets.items())
+        tokens = {
+            key_of(asset.contract): f"{symbol} on {chain.name}"
+            for chain in self._all_chains()
+            for symbol, asset in chain.by_symbol.items()
+            if asset.contract is not None
+        }
+        return Guarding(
+            freeze_file=self.freeze_lines,
+            read_lists=ListReader(),
+            read_address=lambda chain, text: readers[chain](text) if chain in readers else None,
+            own={key_of(address): whose for address, whose in named if address is not None},
+            tokens=tokens,
+            lists=screening.lists,
+            hold_after=milliseconds(screening.hold_after),
+            allowlist_cooling=screening.allowlist_cooling_ms,
+            travel_rule_above=screening.travel_rule_above_value,
+            provider=self._provider(PROVIDER, screening.provider),
+            travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
+            contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
         )
 
     def quotes(self) -> dict[str, list[Quote]]:

@@ -61,8 +61,8 @@ class Premises:
     """All that decisions rest on beside the requests and the ledger.
 
     ``quotes`` are read anew for each transaction. ``run_cap`` is the most that one run may bring in, in micro-USD. What
-    people have not approved after ``expire`` (milliseconds) is over. ``still`` raises `BadSettings` when the operators or
-    the policy in force are no longer those of these premises.
+    people have not approved after ``expire`` (milliseconds) is over. ``still`` raises `BadSettings` when the operators
+    or the policy in force are no longer those of these premises.
     """
 
     judge: Judge

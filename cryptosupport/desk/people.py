@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -12,6 +13,7 @@ from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, 
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawal_record import moment
+from cryptosupport.domain.withdrawals import canonical
 
 Fault: TypeAlias = Callable[[str, bytes, str], str | None]
 """What is wrong with a signature: (public key as a line, the bytes, the armoured signature); None when it is good."""
@@ -198,3 +200,24 @@ def waits_until(change: Change, now: int) -> str:
     """When a change may come into force, in words; "" where that is now."""
     left = change.counts_from - now
     return "" if left <= 0 else f"{moment(change.counts_from)}, in {duration(left)}"
+
+
+def policy_content(hash: str) -> str:
+    """A policy as the content of a change: by its hash."""
+    return canonical({"policy": hash}).decode()
+
+
+def hash_of_policy(change: Change) -> str:
+    """The hash of the policy that a change puts in force; "" for a content that is none."""
+    try:
+        return str(json.loads(change.content)["policy"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def same_versions(records: Records, operators: str, policies: Sequence[Change]) -> None:
+    """Raise `BadSettings` when other operators or another policy are in force than a run began with."""
+    for kind, known in ((OPERATORS, operators), (POLICY, policies[-1].hash if policies else "")):
+        active = [change for change in records.changes(kind) if change.active_at is not None]
+        if (active[-1].hash if active else "") != known and (kind == OPERATORS or operators):
+            raise BadSettings(f"the {kind} changed meanwhile: what was told is recorded; run it again for the rest")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +44,15 @@ def load_policy(folder: Path, timezone: str = "UTC") -> Policy:
 def load_policy_file(path: Path, timezone: str = "UTC") -> Policy:
     """Read a file as `load_policy` does, whatever its name. Raises `BadSettings`."""
     return _policy(parse(path), str(path), timezone)
+
+
+def policy_of_toml(text: str, where: str, timezone: str = "UTC") -> Policy:
+    """The policy in the text of a policy.toml; ``where`` it was found. Raises `BadSettings`."""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadSettings(f"{where} is not valid TOML: {error}") from error
+    return _policy(table, where, timezone)
 
 
 def policy_of(text: str, where: str) -> Policy:

@@ -1,0 +1,114 @@
+"""Who works at the desk, as settings and ledger have it, and who is proven to give a command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptosupport.context.ledgers import WithLedger
+
+if TYPE_CHECKING:
+    from cryptosupport.context.signing import Hand
+    from cryptosupport.desk.people import People
+    from cryptosupport.domain.freezes import FileLine
+    from cryptosupport.domain.operators import Change, Operator, Operators, Role
+
+
+class WithPeople(WithLedger):
+    """Operators, signatures and the freeze file."""
+
+    @cached_property
+    def operators_file(self) -> dict[str, Operator] | None:
+        """The people of operators.toml, None without any. Raises `BadSettings`."""
+        from cryptosupport.settings.operators import load_operators
+
+        return load_operators(self.folder)
+
+    @cached_property
+    def _versions(self) -> tuple[Operators, list[Operators], list[Change]]:
+        """The operators in force, all that were, and the policies that were signed, proven along their chains."""
+        from cryptosupport.desk.people import operators_of, policies_of
+        from cryptosupport.domain.operators import Operators
+
+        if self._no_ledger_yet():
+            return Operators({}), [], []
+        from cryptosupport.context.signing import fault
+
+        with self.ledger(make=False).look() as records:
+            operators, versions = operators_of(records, fault)
+            return operators, versions, policies_of(records, versions, fault)
+
+    @cached_property
+    def people(self) -> People:
+        """The operators in force, whom operators.toml has to name. Raises `Tampered`, and `BadSettings` for a file
+        that is not what two of them signed.
+        """
+        from cryptosupport.desk.people import agree
+
+        operators, versions, _ = self._versions
+        warning = agree(operators, versions, self.operators_file, str(self.folder / "operators.toml"))
+        if warning:
+            self.warn(warning)
+        return self.people_in_force
+
+    @cached_property
+    def people_in_force(self) -> People:
+        """The operators in force, whatever operators.toml says: for those who set it right."""
+        from cryptosupport.context.signing import fault, same_key
+        from cryptosupport.desk.people import People
+        from cryptosupport.settings import milliseconds
+
+        keys = {name: self.secret(key) for name, key in self.desk.intake.keys.items()}
+        return People(self._versions[0], fault, same_key, milliseconds(self.desk.approvals.fresh), keys)
+
+    def signed_policies(self) -> list[Change]:
+        """The policies that two signed, the one in force last; none while there are no operators."""
+        return self._versions[2] if self.people.operators else []
+
+    def hand(self, key: str | None = None, statement: str | None = None, write: str | None = None) -> Hand:
+        """What signs for an operator."""
+        from cryptosupport.context.signing import Hand
+        from cryptosupport.outside import keyrings
+
+        def secret(name: str) -> str | None:
+            keyrings.refuse_weak(self.desk.keys.allow_backends)
+            return keyrings.password(name)
+
+        paths = [None if each is None else Path(each) for each in (key, statement, write)]
+        return Hand(secret, *paths)
+
+    def prove(self, operator: str | None, hand: Hand, roles: Collection[Role], action: str) -> tuple[str, bool]:
+        """Who gives a command, as the audit log names them, and whether a signature showed it.
+
+        Without operators anybody is whom they say. Raises `Refused` for an operator who does not sign.
+        """
+        from secrets import token_hex
+
+        from cryptosupport.domain.audit import PROGRAM
+        from cryptosupport.domain.statements import Statement
+
+        if operator is None:
+            return PROGRAM, False
+        people = self.people
+        if not people.operators:
+            return f"{operator} (unproven)", False
+        people.person(operator, roles)
+        with self.ledger().look() as records:
+            subject = token_hex(32)
+            signed = hand.sign(Statement(action, subject, operator, records.now, records.ledger_id))
+        with self.ledger().look() as records:
+            people.speaks(signed, action, subject, records, roles)
+        return f"operator {operator}", True
+
+    @property
+    def freeze_file(self) -> Path:
+        """The freeze file of this machine."""
+        return self.data_folder / self.desk.freeze.file
+
+    def freeze_lines(self) -> list[FileLine]:
+        """What the freeze file says now."""
+        from cryptosupport.outside.freezefile import read
+
+        return read(self.freeze_file)
