@@ -261,7 +261,7 @@ def test_a_secret_that_is_missing_is_a_failure_that_names_it(installation: Insta
 
     found = trouble(replace(installation, secret=missing))
     assert (found.name, found.exit_code) == ("secret keyring:hot-eth", 8)
-    assert "keyring set cryptosupport hot-eth" in found.advice
+    assert "cryptosupport keys set hot-eth" in found.advice
 
 
 def test_no_secret_is_ever_shown(installation: Installation) -> None:
