@@ -50,10 +50,10 @@ def check_keyring(
     return ok("keyring", ", ".join(backends))
 
 
-def check_operators(held: Sequence[str]) -> Iterator[Verdict]:
+def check_operators(held: Collection[str]) -> Iterator[Verdict]:
     """A warning where the keyring has the keys of several people: whoever uses it can then approve twice."""
     if len(held) > 1:
-        said = f"this keyring holds the keys of {len(held)} operators: {', '.join(held)}"
+        said = f"this keyring holds the keys of {len(held)} operators: {', '.join(sorted(held))}"
         advice = "one person, one key: leave each on the machine of its owner, and delete it here"
         yield warn("operators", said, advice)
 
