@@ -124,12 +124,15 @@ class Keyring(KeyringBackend):
 
 
 def _path() -> Path:
-    """The file. Raises `InitError` for a user without a home who names none."""
+    """The file. Raises `InitError` for a user without a home who names none, and for a name that is not absolute."""
     named = os.environ.get(FILE)
     try:
-        return Path(named).expanduser() if named else Path.home() / ".local/share/cryptosupport/keyring"
+        path = Path(named).expanduser() if named else Path.home() / ".local/share/cryptosupport/keyring"
     except RuntimeError as error:
         raise InitError(f"this user has no home folder: name the file of the keyring in ${FILE}") from error
+    if not path.is_absolute():  # else a cron job in another folder would begin another keyring
+        raise InitError(f"${FILE} names {path}, which is another file in every folder: write the whole path")
+    return path
 
 
 def _passphrase() -> bytes:
