@@ -244,7 +244,7 @@ class Context(WithPeople):
 
         complaints: list[str] = []
         self._memory = Sightings(self.data_folder / "sightings.db", complaints.append)
-        backends, keyring_fault = keyrings.examine()
+        backends, in_clear, keyring_fault = keyrings.examine()
         return Installation(
             folder=self.folder,
             python=sys.version_info[:3],
@@ -252,7 +252,7 @@ class Context(WithPeople):
             secret=self.secret,
             keyrings=backends,
             keyring_fault=keyring_fault,
-            in_clear=keyrings.in_clear(backends),
+            in_clear=in_clear,
             memory=self._memory,
             complaints=complaints,
             open_chain=lambda name: self.chains(name)[0],

@@ -16,6 +16,7 @@ from cryptosupport.domain.errors import BadSettings
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from cryptosupport.desk.keep_keys import Keys
     from cryptosupport.desk.look_up import Question
     from cryptosupport.domain.identifiers import Explorer
     from cryptosupport.domain.ports import Chain, Memory
@@ -192,6 +193,29 @@ class Opening:
             raise BadSettings(f"the settings refer to {text}, and what it holds is not valid UTF-8") from None
         return value
 
+    def guarded_secret(self, text: str) -> str:
+        """As `secret`, for what guards money or people: a keyring that keeps it in clear is refused."""
+        from cryptosupport.outside import keyrings
+
+        if text.startswith("keyring:"):
+            keyrings.refuse_weak(self.desk.keys.allow_backends)
+        return self.secret(text)
+
+    def keys(self) -> Keys:
+        """The keyring, and what the settings say of it."""
+        from cryptosupport.desk.keep_keys import Keys
+        from cryptosupport.outside import keyrings
+        from cryptosupport.outside.locks import lock
+        from cryptosupport.settings.references import key_references, operator_keys
+
+        return Keys(
+            keyring=keyrings,
+            references=key_references(self.folder),
+            operators=operator_keys(self.folder),
+            allowed=self.desk.keys.allow_backends,
+            lock=lambda: lock(self.data_folder / "keys.lock", patience=30.0),
+        )
+
     def _resolved(self, settings: S, *keys: str) -> S:
         """``settings`` with what the references under ``keys`` stand for."""
         from msgspec.structs import replace
@@ -208,7 +232,7 @@ class Opening:
             raise BadSettings(f"the settings refer to keyring:{name}, and {error.message}") from error
         if value is None:
             raise BadSettings(
-                f"the settings refer to keyring:{name}, which is not set: run `keyring set cryptosupport {name}`"
+                f"the settings refer to keyring:{name}, which is not set: run `cryptosupport keys set {name}`"
             )
         return value
 

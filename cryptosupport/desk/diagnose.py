@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from cryptosupport.desk.check_keys import check_keyring, check_operators
 from cryptosupport.desk.diagnose_withdrawals import Withdrawing, examine
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
 from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
@@ -31,6 +32,7 @@ from cryptosupport.settings import (
     load_wallets,
     others_write,
 )
+from cryptosupport.settings.references import operator_keys
 
 SCHEMA = "cryptosupport.doctor/1"
 SKEW = 120
@@ -158,15 +160,16 @@ def _memory(installation: Installation) -> Verdict:
     return warn("memory", said, advice)
 
 
-def _secrets(installation: Installation, settings: Iterable[ChainSettings | WalletSettings]) -> Iterator[Verdict]:
+def _secrets(installation: Installation, settings: Sequence[ChainSettings | WalletSettings]) -> Iterator[Verdict]:
     wanted = sorted({text for each in settings for text in _references(msgspec.to_builtins(each))})
-    yield _keyring(installation, any(text.startswith("keyring:") for text in wanted))
+    signs = any(isinstance(each, WalletSettings) and (each.signer or "").startswith("keyring:") for each in settings)
+    yield from _keyring(installation, any(text.startswith("keyring:") for text in wanted), signs)
     for reference in wanted:
         scheme, _, name = reference.partition(":")
         try:
             installation.secret(reference)
         except BadSettings as error:
-            how = f"run `keyring set cryptosupport {name}`" if scheme == "keyring" else f"export {name}=..."
+            how = f"run `cryptosupport keys set {name}`" if scheme == "keyring" else f"export {name}=..."
             yield bad_settings(f"secret {reference}", error.message, f"{how}, as the user who runs cryptosupport")
         else:
             yield ok(f"secret {reference}", "is set")
@@ -184,21 +187,28 @@ def _references(value: object) -> Iterator[str]:
             yield from _references(child)
 
 
-def _keyring(installation: Installation, needed: bool) -> Verdict:
-    if installation.keyring_fault:
-        return bad_settings("keyring", installation.keyring_fault, "name one that is installed, or none")
-    if not installation.keyrings:
-        said = "this machine has no keyring" + ("" if needed else "; no setting needs one")
-        return warn("keyring", said, "install a keyring backend, or use env:NAME in the settings")
+def _keyring(installation: Installation, needed: bool, signs: bool) -> Iterator[Verdict]:
+    """Is the keyring fit for what it holds: keys of wallets where one ``signs`` with it, an operator's own key?"""
     try:
         allowed = load_desk(installation.folder).keys.allow_backends
     except BadSettings:
         allowed = ()
+    try:
+        own = [name for name in operator_keys(installation.folder) if _is_set(installation, f"keyring:{name}")]
+    except BadSettings as error:
+        own = []
+        yield bad_settings("operators.toml", error.message, "correct the file")
     weak = [name for name in installation.in_clear if name not in allowed]
-    if weak:
-        advice = "use another backend, or name it under [keys] allow_backends in desk.toml"
-        return warn("keyring", f"{', '.join(weak)} keeps secrets in clear", advice)
-    return ok("keyring", ", ".join(installation.keyrings))
+    guards = signs or bool(own)
+    yield check_keyring(installation.keyrings, weak, installation.keyring_fault, needed=needed, guards=guards)
+    yield from check_operators(own)
+
+
+def _is_set(installation: Installation, reference: str) -> bool:
+    try:
+        return bool(installation.secret(reference))
+    except BadSettings:
+        return False
 
 
 # -- chains ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +102,30 @@ class Chain(Protocol):
 
     def health(self) -> list[NodeHealth]:
         """Ask every endpoint whether it is up, on the right chain, and synced. Never raises for a node."""
+
+
+class Keyring(Protocol):
+    """Keeps secrets by name. Every function raises `BadSettings` when the keyring cannot be used."""
+
+    def password(self, name: str) -> str | None:
+        """What is kept under ``name``, None for nothing."""
+        ...
+
+    def set_password(self, name: str, value: str) -> None:
+        """Keep ``value`` under ``name``."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget what is kept under ``name``. Raises `NoSuchRecord`."""
+        ...
+
+    def examine(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """The backends as "module.Class", those that keep secrets in clear, and why there are none to be had."""
+        ...
+
+    def refuse_weak(self, allowed: Collection[str]) -> None:
+        """Raise `BadSettings` for a keyring that keeps nothing, or secrets in clear and is not ``allowed`` to."""
+        ...
 
 
 class Memory(Protocol):

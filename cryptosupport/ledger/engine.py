@@ -318,7 +318,7 @@ def _open_postgres(url: URL, from_reference: bool, lock_seconds: int) -> Engine:
     if (url.password is not None or secrets) and not from_reference:
         raise BadSettings(
             "[ledger] url in desk.toml holds a password in clear: keep the whole url in the keyring "
-            '(`keyring set cryptosupport ledger`) and write url = "keyring:ledger", or "env:NAME" for a variable'
+            '(`cryptosupport keys set ledger`) and write url = "keyring:ledger", or "env:NAME" for a variable'
         )
     given = url.query.get("options", ())
     options = [*((given,) if isinstance(given, str) else given)]

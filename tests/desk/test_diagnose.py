@@ -261,7 +261,7 @@ def test_a_secret_that_is_missing_is_a_failure_that_names_it(installation: Insta
 
     found = trouble(replace(installation, secret=missing))
     assert (found.name, found.exit_code) == ("secret keyring:hot-eth", 8)
-    assert "keyring set cryptosupport hot-eth" in found.advice
+    assert "cryptosupport keys set hot-eth" in found.advice
 
 
 def test_no_secret_is_ever_shown(installation: Installation) -> None:
@@ -283,14 +283,6 @@ def test_a_machine_without_a_keyring_is_a_warning(installation: Installation) ->
 def test_a_keyring_that_cannot_be_had_is_a_failure(installation: Installation) -> None:
     found = trouble(replace(installation, keyrings=(), keyring_fault="no.such fails"))
     assert (found.name, found.message, found.exit_code) == ("keyring", "no.such fails", 8)
-
-
-def test_a_keyring_that_keeps_secrets_in_clear_is_a_warning_unless_it_is_allowed(installation: Installation) -> None:
-    plain = "keyrings.alt.file.PlaintextKeyring"
-    weak = replace(installation, keyrings=(plain,), in_clear=(plain,))
-    assert trouble(weak).message == f"{plain} keeps secrets in clear"
-    write(installation.folder, "desk.toml", f'[keys]\nallow_backends = ["{plain}"]')
-    assert troubles(weak) == []
 
 
 # -- settings --------------------------------------------------------------------------------------------------------
