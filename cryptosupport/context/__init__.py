@@ -64,7 +64,7 @@ class Context(WithPeople):
         policy = policy_of_toml(signed[-1].file, where, self.desk.desk.timezone)
         if policy.hash != hashes[-1]:
             raise BadSettings(
-                f"the policy in force reads otherwise than when it was signed: [desk] timezone in desk.toml was changed; "
+                "the policy in force reads otherwise than when it was signed: [desk] timezone in desk.toml was changed; "
                 "put it back, or have the policy signed again"
             )
         return policy

@@ -72,12 +72,12 @@ def _signed_elsewhere(path: Path, wanted: Statement) -> Signed:
     if not data.startswith(SIGNED):
         raise BadInput(f"{path} is no statement: have it written with --write-statement {path}")
     try:
-        said = read_statement(data.removeprefix(SIGNED).decode())
+        told = read_statement(data.removeprefix(SIGNED).decode())
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is no statement: have it written with --write-statement {path}") from error
-    if said.operator != wanted.operator:
-        raise Refused(f"{path} is a statement of {said.operator}, not of {wanted.operator}")
-    return Signed(said, signature)
+    if told.operator != wanted.operator:
+        raise Refused(f"{path} is a statement of {told.operator}, not of {wanted.operator}")
+    return Signed(told, signature)
 
 
 def fault(key: str, message: bytes, signature: str) -> str | None:

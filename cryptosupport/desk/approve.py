@@ -11,7 +11,7 @@ from cryptosupport.desk.freeze import refuse_frozen, take_file
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.people import Hand, People
 from cryptosupport.domain.audit import Act
-from cryptosupport.domain.books import Books, Ledger
+from cryptosupport.domain.books import Books, Ledger, Records
 from cryptosupport.domain.errors import NoSuchRecord, Refused, SupportError
 from cryptosupport.domain.operators import Operator, Role
 from cryptosupport.domain.policy.decision import ON_HOLD, SCREENED, Outcome, Voice
@@ -116,7 +116,7 @@ def _settled(action: str, before: Withdrawal, by: str, books: Books, people: Peo
 
 def approvers(books: Books, people: People, withdrawal: Withdrawal) -> tuple[str, ...]:
     """Who has approved a withdrawal exactly as it is, and may: never who brought it."""
-    return _who_said(books, people, withdrawal, APPROVE)
+    return who_said(books.records, people, withdrawal, APPROVE)
 
 
 def needed(withdrawal: Withdrawal) -> int:
@@ -126,8 +126,9 @@ def needed(withdrawal: Withdrawal) -> int:
     return withdrawal.decision.approvals + (0 if withdrawal.proven else 1)
 
 
-def _who_said(books: Books, people: People, withdrawal: Withdrawal, action: str) -> tuple[str, ...]:
-    records, subject = books.records, intent(withdrawal, people.operators.version)
+def who_said(records: Records, people: People, withdrawal: Withdrawal, action: str) -> tuple[str, ...]:
+    """Who has said ``action`` of a withdrawal exactly as it is, and may: never who brought it."""
+    subject = intent(withdrawal, people.operators.version)
     names = []
     for signed in records.statements(action, subject):
         if people.still_said(signed, action, subject, records.ledger_id, _ROLES[action]):
@@ -230,7 +231,7 @@ def _release(it: Speaking) -> Spoken:
     _refuse_frozen(it)
     reason = it.signed.statement.facts.get("reason")
     books.records.add_statement(it.signed, it.act("release", reason=reason))
-    names = _who_said(books, it.people, before, RELEASE)
+    names = who_said(books.records, it.people, before, RELEASE)
     missing = max((1 if before.proven else 2) - len(names), 0)
     if missing:
         return Spoken(before, names, missing)

@@ -157,6 +157,9 @@ class Records(Protocol):
     def paid_before(self, destination: str) -> list[Withdrawal]:
         """The latest withdrawals to a destination that were approved, the newest first, at most 20."""
 
+    def last_price_at(self) -> int | None:
+        """When a price counted last, None for never."""
+
     def acts_since(self, kind: str, who: str, since: int) -> int:
         """How many acts of a kind somebody did after a moment: for what is limited by the hour."""
 

@@ -56,6 +56,11 @@ class SqlRecords:
         query = select(func.count()).where(acts.kind == kind, acts.who == who, acts.at > since)
         return self.connection.scalar(query) or 0
 
+    def last_price_at(self) -> int | None:
+        """When a price counted last, None for never."""
+        last: int | None = self.connection.scalar(select(func.max(tables.last_price.c.at)))
+        return last
+
     # -- freezes
 
     def freezes(self, lifted: bool = False) -> list[Freeze]:
