@@ -23,7 +23,6 @@ from cryptosupport.domain.policy.demands import (
     demands,
     in_parts,
     in_the_same_sums,
-    is_empty,
     lacking,
     measure_of,
     within,
@@ -109,7 +108,7 @@ def _demands_less(before: Policy, after: Policy) -> Iterator[str]:
     permitted = [rule.match for rule in after.rules if rule.permits]
     counted = _windows(before.rules)
     for rule in before.rules:
-        asked = [box for box in (both(rule.match, each) for each in permitted) if not is_empty(box)]
+        asked = [both(rule.match, each) for each in permitted]
         for demand in demands(rule):
             keepers = [
                 other

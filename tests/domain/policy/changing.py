@@ -161,7 +161,8 @@ def split(draw: st.DrawFn, made: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return made
 
 
-ANY: list[Step] = [*TIGHTER, at_one(any_number), at_one(any_other), at_one(match_other), drop, drop, add_any, split]
+LOOSE: list[Step] = [at_one(any_number), at_one(any_other), at_one(match_other), drop, add_any, split]
+ANY: list[Step] = [*TIGHTER, *LOOSE]
 
 
 @st.composite
@@ -204,4 +205,14 @@ def alike(draw: st.DrawFn) -> Policy:
         if draw(st.booleans()):
             match["customer"] = draw(some(("c-1", "c-2")))
         made.append(Rule(f"r{number}", match, **does))
+    return Policy(tuple(made), TIERS)
+
+
+@st.composite
+def few(draw: st.DrawFn) -> Policy:
+    """One or two rules over a ceiling that hardly anything reaches, so that a change of one of them is felt."""
+    made = [Rule("ceiling", max_amount=q("100"))]
+    for number in range(draw(st.integers(1, 2))):
+        rule = draw(rules(f"r{number}"))
+        made.append(replace(rule, match=draw(st.sampled_from([{}, rule.match]))))
     return Policy(tuple(made), TIERS)

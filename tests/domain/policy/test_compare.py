@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,16 +14,19 @@ from hypothesis import strategies as st
 
 from cryptosupport.domain.policy.compare import differences, loosens
 from cryptosupport.domain.policy.decision import HOT_WALLET, Decision, Outcome, Voice
-from cryptosupport.domain.policy.judging import Case, Judge
+from cryptosupport.domain.policy.judging import Case, Evidence, Judge, NotKnown
 from cryptosupport.domain.policy.periods import Calendar, Lifetime, Sliding, Unit
-from cryptosupport.domain.policy.rules import Per, Policy, Rule
-from tests.domain.policy.changing import ANY, TIGHTER, alike, changed
+from cryptosupport.domain.policy.rules import EVIDENCE, Per, Policy, Rule
+from cryptosupport.domain.policy.windows import Place
+from tests.domain.policy.changing import ANY, LOOSE, TIGHTER, alike, changed, few
 from tests.domain.policy.making import (
+    ASSETS,
     DAY,
     HOUR,
     MINUTE,
     NOW,
     TIERS,
+    case,
     cases,
     dollars,
     only,
@@ -60,22 +66,59 @@ def assert_no_milder(new: Decision, old: Decision) -> None:
 
 
 POLICIES = st.one_of(policies(), alike(), queues())
-CASES = st.one_of(cases(), plain_cases())
+
+
+def of_all_kinds() -> list[Case]:
+    """A hundred requests in which all that rules ask for comes in many ways together."""
+    chance, made = random.Random(20261127), []
+    for _ in range(100):
+        chain = chance.choice(sorted(ASSETS))
+        wallets = {"bitcoin": ["hot-btc"], "ethereum": ["hot-eth", "hot-eth-2"], "bsc": [None]}
+        shown = [Evidence(chance.random() < 0.7, chance.choice([None, NOW, NOW - 2 * HOUR])) for _ in EVIDENCE]
+        made.append(
+            case(
+                chain=chain,
+                asset=chance.choice(sorted(ASSETS[chain])),
+                wallet=chance.choice(wallets[chain]),
+                customer=chance.choice(["c-1", "c-2", "c-3"]),
+                tier=chance.choice(TIERS),
+                country=chance.choice(["CH", "DE", None]),
+                destination=chance.choice(["d-1", "d-2", "d-3"]),
+                source=chance.choice(["file", "backend", "stdin"]),
+                amount=q(chance.choice(["0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"])),
+                value=chance.choice([None, *[hundreds * 100_000_000 for hundreds in range(1, 40)]]),
+                known_since=chance.choice([None, NOW, NOW - MINUTE, NOW - HOUR, NOW - 2 * HOUR]),
+                evidence=dict(zip(EVIDENCE, shown, strict=True)),
+                hot_balance=chance.choice([q("8"), q("100"), NotKnown("node away")]),
+                customer_balance=chance.choice([None, q("2"), q("100"), NotKnown("feed away")]),
+            )
+        )
+    return made
+
+
+OF_ALL_KINDS = of_all_kinds()
 
 
 @thorough
-@given(POLICIES, st.data(), st.sampled_from(["0", "1", "2", "3.5", "1000"]))
-def test_what_only_tightens_says_nothing_milder_whatever_is_used(
-    before: Policy, data: st.DataObject, used: str
-) -> None:
-    after = data.draw(changed(before, ANY))
+@given(st.one_of(few(), few(), POLICIES), st.data())
+def test_what_only_tightens_says_nothing_milder_whatever_is_used(before: Policy, data: st.DataObject) -> None:
+    after = data.draw(changed(before, data.draw(st.sampled_from([LOOSE, LOOSE, ANY])), 2))
     if not loosens(before, after):
         event("tightens")
-        for case in data.draw(st.lists(CASES, min_size=1, max_size=12)):
-            old, new = (
-                Judge(policy).decide(asked_under(policy, case), lambda place: q(used)) for policy in (before, after)
-            )
+        judges = Judge(before), Judge(after)
+        for used, asked in product(("0", "1", "3.5", "1000"), OF_ALL_KINDS):
+            same = {place: q(used) for place in places(judges, asked)}
+            old, new = (each.decide(asked_under(each.policy, asked), same.__getitem__) for each in judges)
             assert_no_milder(new, old)
+
+
+def places(judges: Iterable[Judge], asked: Case) -> Iterator[Place]:
+    """Every sum that the request counts in."""
+    for judge in judges:
+        for window in judge.windows.values():
+            place = window.place(asked.booking, asked.now)
+            if place is not None:
+                yield place
 
 
 @thorough
@@ -93,8 +136,8 @@ def test_what_only_tightens_says_nothing_milder_after_any_history(before: Policy
         past.arrive(str(number), asked_under(before, data.draw(st.one_of(plain_cases(now), cases(now)))))
     future = SlowDesk(Judge(after))
     future.history = past.history
-    for case in data.draw(st.lists(st.one_of(plain_cases(now), cases(now)), min_size=1, max_size=8)):
-        old, new = (decided(each, case, now) for each in (past, future))
+    for asked in data.draw(st.lists(st.one_of(plain_cases(now), cases(now)), min_size=1, max_size=8)):
+        old, new = (decided(each, asked, now) for each in (past, future))
         assert_no_milder(new, old)
 
 
