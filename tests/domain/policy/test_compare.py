@@ -38,7 +38,7 @@ from tests.domain.policy.making import (
 )
 from tests.domain.policy.reference import SlowDesk
 
-thorough = settings(patient, max_examples=400)
+thorough = settings(patient, max_examples=250)
 
 
 def desk(*rules: Rule, tiers: tuple[str, ...] = TIERS) -> Policy:
