@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import wraps
 from select import select
 from typing import IO, Any, TypeVar
 
@@ -295,9 +296,31 @@ no_remember = click.option("--no-remember", is_flag=True, help="Neither use nor 
 own_nodes = click.option("--own-nodes", is_flag=True, help="Ask only endpoints marked own = true.")
 
 
-def operator_option(help: str) -> Callable[[F], F]:
+def operator_option(help: str, required: bool = False) -> Callable[[F], F]:
     """Add --operator."""
-    return click.option("--operator", type=Person(), metavar="NAME", help=help)
+    return click.option("--operator", type=Person(), metavar="NAME", required=required, help=help)
+
+
+def signing(function: F) -> F:
+    """Add the ways in which an operator signs; the command gets `hand`. Without any the key is in the keyring."""
+
+    @wraps(function)
+    def with_hand(*args: Any, key: str | None, statement: str | None, write_statement: str | None, **rest: Any) -> Any:
+        if sum(each is not None for each in (key, statement, write_statement)) > 1:
+            raise click.UsageError("--key, --statement and --write-statement are three ways: give one of them")
+        hand = click.get_current_context().obj.hand(key, statement, write_statement)
+        return function(*args, hand=hand, **rest)
+
+    ways = (
+        ("--key", "Sign with this OpenSSH key; a public one when an agent or a token holds the other half."),
+        ("--statement", "What was signed elsewhere, with the signature in FILE.sig."),
+        ("--write-statement", "Write what is to be signed to FILE, and stop."),
+    )
+    decorated: Any = with_hand
+    for name, help in reversed(ways):
+        decorated = click.option(name, metavar="FILE", callback=not_empty, help=help)(decorated)
+    signed: F = decorated
+    return signed
 
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen, and record nothing.")

@@ -1,0 +1,257 @@
+"""Changes of operators, policy and freezes: what they need opened, and the files that they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptosupport.context.people import WithPeople
+from cryptosupport.domain.errors import BadInput, BadSettings, SupportError, Unreachable
+from cryptosupport.domain.operators import OPERATORS, POLICY, Operator, Role
+
+if TYPE_CHECKING:
+    from cryptosupport.context.signing import Hand
+    from cryptosupport.desk.change_desk import Stand
+    from cryptosupport.desk.people import People
+
+
+class WithChanges(WithPeople):
+    """Who and what counts, and how that changes."""
+
+    # -- operators
+
+    def public_key(self, name: str, given: str) -> str:
+        """A public key as a line: as it is given, from a file, or of a private key that the keyring holds or gets.
+
+        Raises `BadInput` for a key that cannot be used, `BadSettings` where the keyring keeps it in clear.
+        """
+        from cryptosupport.context.signing import KEY_NAME
+        from cryptosupport.outside import keyrings
+        from cryptosupport.outside.sshkeys import PublicKey, private_key, public_line
+        from cryptosupport.settings.reading import content
+
+        if given == "keyring":
+            from secrets import token_hex
+
+            keyrings.refuse_weak(self.desk.keys.allow_backends)
+            secret = keyrings.password(KEY_NAME.format(name))
+            if secret is None:
+                secret = token_hex(32)
+                keyrings.set_password(KEY_NAME.format(name), secret)
+            return public_line(private_key(secret))
+        try:
+            text = given if " " in given else content(Path(given)).decode().strip()
+            return PublicKey.read(text).line
+        except (OSError, UnicodeDecodeError, BadSettings):  # what stands there may be a private key
+            hint = 'write "ssh-ed25519 AAAA...", or name a file with such a line, or write keyring'
+        raise BadInput(f"--public-key is no public key that can be used: {hint}")
+
+    def with_operator(self, name: str, roles: Sequence[str], key: str) -> dict[str, Operator]:
+        """The operators with a new one, or a changed one; first of all those of a file that nobody signed yet."""
+        from cryptosupport.context.signing import same_key
+        from cryptosupport.desk.change_desk import with_operator
+        from cryptosupport.settings.operators import name_fault
+
+        if (fault := name_fault(name)) is not None:
+            raise BadInput(f"{name!r} cannot be the name of an operator: {fault}")
+        new = Operator(name, frozenset(map(Role, roles)), key)
+        return with_operator(self._people_to_change(), new, same_key, self.people_in_force.intake)
+
+    def _people_to_change(self) -> Mapping[str, Operator]:
+        """Those in force; before the first ones are, those that are proposed."""
+        from cryptosupport.desk.change_desk import standing
+        from cryptosupport.domain.operators import people_of
+
+        people = self.people_in_force
+        if people.operators or self._no_ledger_yet():
+            return people.operators.people
+        with self.ledger(make=False).look() as records:
+            proposed = standing(records, OPERATORS, people.fault).proposed
+        return {} if proposed is None else people_of(proposed.content)
+
+    def propose_operators(self, people: People, after: Mapping[str, Operator], by: str, hand: Hand) -> Stand:
+        """Propose ``after`` as the operators."""
+        from cryptosupport.desk.change_desk import draft_of, propose
+        from cryptosupport.settings import milliseconds
+        from cryptosupport.settings.operators import operators_text
+
+        before = people.operators.people
+        draft = draft_of(before, after, operators_text(after.values()))
+        return propose(self.ledger(), people, draft, by, hand, milliseconds(self.desk.approvals.lock))
+
+    def sign_operators(self, by: str, hand: Hand) -> Stand:
+        """Sign the operators that are proposed; where none are, and none were ever, those of operators.toml."""
+        from cryptosupport.desk.change_desk import sign, standing
+
+        people = self.people_in_force
+        with self.ledger().look() as records:
+            proposed = standing(records, OPERATORS, people.fault).proposed
+        if proposed is None and not people.operators and self.operators_file:
+            self._refuse_shared_keys(self.operators_file)
+            return self.propose_operators(people, self.operators_file, by, hand)
+        return sign(self.ledger(), people, OPERATORS, by, hand)
+
+    def _refuse_shared_keys(self, people: Mapping[str, Operator]) -> None:
+        from cryptosupport.context.signing import same_key
+        from cryptosupport.desk.change_desk import with_operator
+
+        checked: dict[str, Operator] = {}
+        for each in people.values():
+            checked = with_operator(checked, each, same_key, self.people_in_force.intake)
+
+    def operator_records(self) -> list[dict[str, Any]]:
+        """The operators in force, and those that a proposed change adds, as records."""
+        from cryptosupport.desk.change_desk import as_record, standing
+        from cryptosupport.desk.people import signers
+        from cryptosupport.domain.operators import people_of
+
+        people = self.people_in_force
+        rows = [_operator(each, "active") for each in people.operators.people.values()]
+        if self._no_ledger_yet():
+            return rows
+        with self.ledger(make=False).look() as records:
+            stands = standing(records, OPERATORS, people.fault)
+            if stands.proposed is None:
+                return rows
+            who = signers(records, stands.proposed, stands.by, stands.roles, people.fault)
+        after = people_of(stands.proposed.content)
+        before = people.operators.people
+        for name in sorted(after.keys() | before.keys()):
+            if after.get(name) != before.get(name):
+                state = "proposed" if name in after else "to be removed"
+                rows.append(_operator(after.get(name) or before[name], f"{state}, signed by {', '.join(who) or 'nobody'}"))
+        return rows
+
+    # -- policy
+
+    def propose_policy(self, path: Path, by: str, hand: Hand) -> tuple[Stand, tuple[str, ...]]:
+        """Propose the policy in a file; say what differs from the one in force."""
+        from cryptosupport.desk.change_desk import Draft, propose
+        from cryptosupport.desk.people import policy_content
+        from cryptosupport.domain.policy.compare import differences, loosens
+        from cryptosupport.domain.policy.rules import Policy
+        from cryptosupport.settings import milliseconds
+        from cryptosupport.settings.policy import policy_of_toml
+        from cryptosupport.settings.reading import content
+
+        people = self.people
+        people.need()
+        try:
+            text = content(path).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise BadInput(f"{path} cannot be read: {said}") from error
+        timezone = self.desk.desk.timezone
+        after = self._normal(policy_of_toml(text, str(path), timezone))
+        signed = self.signed_policies()
+        before = self._normal(policy_of_toml(signed[-1].file, "the policy", timezone)) if signed else Policy(())
+        draft = Draft(POLICY, policy_content(after.hash), text, loosens(before, after))
+        lock = milliseconds(self.desk.approvals.lock)
+        return propose(self.ledger(), people, draft, by, hand, lock), differences(before, after)
+
+    def _normal(self, policy: Policy) -> Policy:
+        """The policy with the destinations of its rules in normal form, as requests have them."""
+        raise NotImplementedError
+
+    # -- files
+
+    def settled(self, stand: Stand) -> Stand:
+        """Where a change is in force, see that its settings file says so."""
+        change = stand.change
+        name = {OPERATORS: "operators.toml", POLICY: "policy.toml"}[change.kind]
+        if change.active_at is not None:
+            path = self.folder / name
+            try:
+                _write(path, change.file)
+            except OSError as error:
+                self.warn(f"{path} cannot be written ({error.strerror}): write it by hand, from {change.kind} list")
+        return stand
+
+    # -- freezes
+
+    def freeze(
+        self, scopes: Sequence[str], reason: str, expires: float | None, operator: str | None, hand: Hand
+    ) -> list[dict[str, Any]]:
+        """Freeze: first by the file of this machine, then in the ledger; as records."""
+        from secrets import token_hex
+
+        from cryptosupport.desk.freeze import as_record, freeze_all_of, line_of
+        from cryptosupport.domain.freezes import Freeze, read_scope
+        from cryptosupport.outside.freezefile import append
+
+        now = self.clock.milliseconds()
+        read = [read_scope(scope) for scope in dict.fromkeys(scopes)]
+        until = None if expires is None else now + int(expires * 1000)
+        freezes = [
+            Freeze(token_hex(8), scope, reason, operator or "somebody", False, now, "operator", until) for scope in read
+        ]
+        append(self.freeze_file, [line_of(each) for each in freezes])
+        try:
+            freezes = self._proven(freezes, operator, hand)
+            made = freeze_all_of(self.ledger(), freezes)
+        except Unreachable as error:
+            self.warn(f"the ledger does not know of it yet: {error.message}. It counts on this machine, by its file")
+            made = freezes
+        return [as_record(each, now) for each in made]
+
+    def _proven(self, freezes: list[Any], operator: str | None, hand: Hand) -> list[Any]:
+        """The freezes with a signature where there is one: without it they count all the same."""
+        from dataclasses import replace
+
+        try:
+            _, proven = self.prove(operator, hand, frozenset(Role), "freeze")
+        except Unreachable:
+            raise
+        except SupportError as error:
+            self.warn(f"it is not proven who freezes: {error.message}")
+            proven = False
+        return [replace(each, proven=proven) for each in freezes]
+
+    def lift(self, scopes: Sequence[str], operator: str, hand: Hand) -> list[dict[str, Any]]:
+        """Lift freezes, and take those that are lifted out of this machine's file; as records."""
+        from cryptosupport.desk.freeze import as_record, lift, take_file
+        from cryptosupport.domain.freezes import read_scope
+        from cryptosupport.outside.freezefile import forget
+
+        ledger, lines = self.ledger(), self.freeze_lines()
+        if lines:
+            with ledger.act() as records:
+                take_file(records, lines)
+        done = lift(ledger, self.people, [read_scope(scope) for scope in scopes], operator, hand)
+        forget(self.freeze_file, {each.freeze.id for each in done if not each.missing})
+        return [as_record(each.freeze, self.clock.milliseconds(), each.by) for each in done]
+
+    def freeze_records(self, lifted: bool) -> list[dict[str, Any]]:
+        """What is frozen, as records; what only the file says is taken into the ledger first."""
+        from cryptosupport.desk.freeze import list_freezes, take_file
+
+        lines = self.freeze_lines()
+        ledger = self.ledger(make=bool(lines))
+        if lines:
+            with ledger.act() as records:
+                take_file(records, lines)
+        return list_freezes(ledger, lambda: self.people_in_force, lifted)
+
+
+def _operator(person: Operator, state: str) -> dict[str, Any]:
+    from cryptosupport.outside.sshkeys import PublicKey
+
+    key = PublicKey.read(person.key)
+    roles = sorted(person.roles)
+    return {"name": person.name, "roles": roles, "key": person.key, "fingerprint": key.fingerprint, "state": state}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a settings file whole or not at all, for its owner alone."""
+    import os
+    import tempfile
+
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(number, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(name, path)
