@@ -29,7 +29,7 @@ def command() -> None:
 @command.command(epilog='Example: cryptosupport freeze add asset=USDT wallet=hot-eth --reason "depeg" --operator alice')
 @click.argument("scopes", nargs=-1, required=True, metavar="SCOPE...")
 @click.option("--reason", required=True, metavar="TEXT", callback=params.not_empty, help="Why.")
-@click.option("--expires", type=params.Duration(), metavar="TIME", help="After so long it warns; it is never lifted so.")
+@click.option("--expires", type=params.Duration(), metavar="TIME", help="Warn after so long; it lifts nothing.")
 @params.operator_option("Who freezes; without a signature it counts too, and is told as unproven.")
 @params.signing
 @params.output

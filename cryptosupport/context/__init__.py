@@ -3,113 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cryptosupport.context.guarding import WithGuards
 from cryptosupport.context.machine import SystemClock, at_terminal, say
-from cryptosupport.context.people import WithPeople
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import ChainFacts, Premises
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.diagnose_withdrawals import Withdrawing
-    from cryptosupport.domain.addresses import Address
     from cryptosupport.domain.money import Quantity
     from cryptosupport.domain.policy.lint import Remark
     from cryptosupport.domain.policy.rules import Policy
     from cryptosupport.domain.prices import Pricing, Quote
     from cryptosupport.domain.requests import Intake
-    from cryptosupport.settings import ChainSettings
 
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(WithPeople):
+class Context(WithGuards):
     """What a command works with."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._policy_stamp: tuple[int, int, int] | None = None
-
     # -- withdrawals
-
-    @cached_property
-    def policy(self) -> Policy:
-        """policy.toml."""
-        from cryptosupport.settings.policy import load_policy
-
-        where = str(self.folder / "policy.toml")
-        self._policy_stamp = self._stamp()
-        policy = load_policy(self.folder, self.desk.desk.timezone)
-        return self._with_addresses(self._signed(policy, where) if self.people.operators else policy, where)
-
-    def _signed(self, file: Policy, where: str) -> Policy:
-        """The policy that two operators signed and that is active; the ``file`` has to be it, or an earlier one."""
-        from cryptosupport.desk.people import hash_of_policy
-        from cryptosupport.domain.errors import BadSettings
-        from cryptosupport.settings.policy import policy_of_toml
-
-        signed = self.signed_policies()
-        hashes = [hash_of_policy(change) for change in signed]
-        if not signed or file.hash not in hashes:
-            what = "nobody has signed it" if not signed else "it was edited"
-            raise BadSettings(
-                f"{where} is not the policy that two operators signed: {what}. Have it signed: "
-                f"`cryptosupport policy propose {where} --operator NAME`; or put back the one in force"
-            )
-        if file.hash != hashes[-1]:
-            self.warn(f"{where} is an older policy; the one in force counts: `cryptosupport policy activate` writes it")
-        policy = policy_of_toml(signed[-1].file, where, self.desk.desk.timezone)
-        if policy.hash != hashes[-1]:
-            raise BadSettings(
-                "the policy in force reads otherwise than when it was signed: [desk] timezone in desk.toml was changed; "
-                "put it back, or have the policy signed again"
-            )
-        return policy
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The ways in which requests come: what rules match as `source`."""
-        return ("option", "file", "stdin", *self.desk.intake.keys)
-
-    def same_policy(self) -> None:
-        """Raise `BadSettings` when policy.toml is another one than when this run read it."""
-        from cryptosupport.domain.errors import BadSettings
-
-        if self._stamp() != self._policy_stamp:
-            where = self.folder / "policy.toml"
-            raise BadSettings(f"{where} was changed meanwhile: what was told is recorded; run it again for the rest")
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """What tells one version of policy.toml from another."""
-        try:
-            status = (self.folder / "policy.toml").stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
-
-    def draft(self, path: Path) -> Policy:
-        """A policy that is not in force."""
-        from cryptosupport.settings.policy import load_policy_file
-
-        return self._with_addresses(load_policy_file(path, self.desk.desk.timezone), str(path))
-
-    def earlier_policy(self, text: str) -> Policy:
-        """A policy as the ledger kept it."""
-        from cryptosupport.settings.policy import policy_of
-
-        return self._with_addresses(policy_of(text, "the ledger's policy"), None)
-
-    def _with_addresses(self, policy: Policy, where: str | None) -> Policy:
-        """The policy with the destinations of its rules in normal form, as requests have them."""
-        from cryptosupport.domain.policy.destinations import with_normal_destinations
-
-        if not any("destination" in rule.match for rule in policy.rules):
-            return policy
-        readers = [self._address_reader(chain) for chain in self._all_chains()]
-        return with_normal_destinations(policy, readers, where)
 
     def last_prices(self) -> Mapping[str, Quantity]:
         """The last prices that counted lately, in USD; none without a ledger, and a warning where it cannot be read."""
@@ -157,46 +73,9 @@ class Context(WithPeople):
             hot_balances=HotBalances(lambda name: self.chains(name)[0], addresses, self.clock),
             balances=None if path is None else Balances(path, milliseconds(intake.balances_max_age)),
             run_cap=intake.run_cap_value,
-            guarding=self._guarding(),
-            expire=milliseconds(self.desk.approvals.expire),
-            still=self._same_versions,
-        )
-
-    def _same_versions(self, records: Records) -> None:
-        """Raise `BadSettings` when other operators or another policy came into force since this run began."""
-        from cryptosupport.desk.people import same_versions
-
-        same_versions(records, self.people.operators.version, self.signed_policies())
-
-    def _guarding(self) -> Guarding:
-        """What speaks beside the rules."""
-        from cryptosupport.desk.contracts import Contracts
-        from cryptosupport.desk.guards import Guarding
-        from cryptosupport.desk.screen_lists import ListReader
-        from cryptosupport.domain.screening import key_of
-
-        screening = self.desk.screening
-        readers = {each.name: self._address_reader(each) for each in self._all_chains()}
-        named = ((wallet.address, f"the {wallet.role} wallet {name}") for name, wallet in self.wallets.items())
-        tokens = {
-            key_of(asset.contract): f"{symbol} on {chain.name}"
-            for chain in self._all_chains()
-            for symbol, asset in chain.by_symbol.items()
-            if asset.contract is not None
-        }
-        return Guarding(
-            freeze_file=self.freeze_lines,
-            read_lists=ListReader(),
-            read_address=lambda chain, text: readers[chain](text) if chain in readers else None,
-            own={key_of(address): whose for address, whose in named if address is not None},
-            tokens=tokens,
-            lists=screening.lists,
-            hold_after=milliseconds(screening.hold_after),
-            allowlist_cooling=screening.allowlist_cooling_ms,
-            travel_rule_above=screening.travel_rule_above_value,
-            provider=self._provider(PROVIDER, screening.provider),
-            travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
-            contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
+            guarding=self.guarding,
+            expire=self.desk.approvals.expire_ms,
+            still=self.same_versions,
         )
 
     def quotes(self) -> dict[str, list[Quote]]:
@@ -211,12 +90,6 @@ class Context(WithPeople):
 
         return read_quotes(self.desk.prices.paths(self.folder))
 
-    def _all_chains(self) -> list[ChainSettings]:
-        """All chains of the settings folder, whether or not `tx` asks them unnamed."""
-        from cryptosupport.settings import chain_names
-
-        return [self.chain_settings(name)[0] for name in chain_names(self.folder)]
-
     def _chain_facts(self) -> dict[str, ChainFacts]:
         from cryptosupport.desk.cases import ChainFacts
 
@@ -228,11 +101,6 @@ class Context(WithPeople):
             coin = chain.coin if chain.max_fee else None
             facts[chain.name] = ChainFacts(chain.by_symbol, coin, chain.max_fee, tuple(hot), caps)
         return facts
-
-    def _address_reader(self, chain: ChainSettings) -> Callable[[str], Address | None]:
-        family = self._family(chain, ".addresses")
-        reader: Callable[[str], Address | None] = family.address_reader(chain)
-        return reader
 
     # -- doctor
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryptosupport.context.people import WithPeople
+from cryptosupport.context.policies import WithPolicies
 from cryptosupport.domain.errors import BadInput, BadSettings, SupportError, Unreachable
 from cryptosupport.domain.operators import OPERATORS, POLICY, Operator, Role
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptosupport.desk.people import People
 
 
-class WithChanges(WithPeople):
+class WithChanges(WithPolicies):
     """Who and what counts, and how that changes."""
 
     # -- operators
@@ -73,12 +73,11 @@ class WithChanges(WithPeople):
     def propose_operators(self, people: People, after: Mapping[str, Operator], by: str, hand: Hand) -> Stand:
         """Propose ``after`` as the operators."""
         from cryptosupport.desk.change_desk import draft_of, propose
-        from cryptosupport.settings import milliseconds
         from cryptosupport.settings.operators import operators_text
 
         before = people.operators.people
         draft = draft_of(before, after, operators_text(after.values()))
-        return propose(self.ledger(), people, draft, by, hand, milliseconds(self.desk.approvals.lock))
+        return propose(self.ledger(), people, draft, by, hand, self.desk.approvals.lock_ms)
 
     def sign_operators(self, by: str, hand: Hand) -> Stand:
         """Sign the operators that are proposed; where none are, and none were ever, those of operators.toml."""
@@ -102,7 +101,7 @@ class WithChanges(WithPeople):
 
     def operator_records(self) -> list[dict[str, Any]]:
         """The operators in force, and those that a proposed change adds, as records."""
-        from cryptosupport.desk.change_desk import as_record, standing
+        from cryptosupport.desk.change_desk import standing
         from cryptosupport.desk.people import signers
         from cryptosupport.domain.operators import people_of
 
@@ -120,7 +119,8 @@ class WithChanges(WithPeople):
         for name in sorted(after.keys() | before.keys()):
             if after.get(name) != before.get(name):
                 state = "proposed" if name in after else "to be removed"
-                rows.append(_operator(after.get(name) or before[name], f"{state}, signed by {', '.join(who) or 'nobody'}"))
+                by = f"{state}, signed by {', '.join(who) or 'nobody'}"
+                rows.append(_operator(after.get(name) or before[name], by))
         return rows
 
     # -- policy
@@ -131,7 +131,6 @@ class WithChanges(WithPeople):
         from cryptosupport.desk.people import policy_content
         from cryptosupport.domain.policy.compare import differences, loosens
         from cryptosupport.domain.policy.rules import Policy
-        from cryptosupport.settings import milliseconds
         from cryptosupport.settings.policy import policy_of_toml
         from cryptosupport.settings.reading import content
 
@@ -143,16 +142,12 @@ class WithChanges(WithPeople):
             said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise BadInput(f"{path} cannot be read: {said}") from error
         timezone = self.desk.desk.timezone
-        after = self._normal(policy_of_toml(text, str(path), timezone))
+        after = self._with_addresses(policy_of_toml(text, str(path), timezone), str(path))
         signed = self.signed_policies()
-        before = self._normal(policy_of_toml(signed[-1].file, "the policy", timezone)) if signed else Policy(())
+        before = self.policy if signed else Policy(())
         draft = Draft(POLICY, policy_content(after.hash), text, loosens(before, after))
-        lock = milliseconds(self.desk.approvals.lock)
+        lock = self.desk.approvals.lock_ms
         return propose(self.ledger(), people, draft, by, hand, lock), differences(before, after)
-
-    def _normal(self, policy: Policy) -> Policy:
-        """The policy with the destinations of its rules in normal form, as requests have them."""
-        raise NotImplementedError
 
     # -- files
 
@@ -176,8 +171,8 @@ class WithChanges(WithPeople):
         """Freeze: first by the file of this machine, then in the ledger; as records."""
         from secrets import token_hex
 
-        from cryptosupport.desk.freeze import as_record, freeze_all_of, line_of
-        from cryptosupport.domain.freezes import Freeze, read_scope
+        from cryptosupport.desk.freeze import as_record, freeze_all_of
+        from cryptosupport.domain.freezes import Freeze, line_of, read_scope
         from cryptosupport.outside.freezefile import append
 
         now = self.clock.milliseconds()

@@ -58,10 +58,9 @@ class WithPeople(WithLedger):
         """The operators in force, whatever operators.toml says: for those who set it right."""
         from cryptosupport.context.signing import fault, same_key
         from cryptosupport.desk.people import People
-        from cryptosupport.settings import milliseconds
 
         keys = {name: self.secret(key) for name, key in self.desk.intake.keys.items()}
-        return People(self._versions[0], fault, same_key, milliseconds(self.desk.approvals.fresh), keys)
+        return People(self._versions[0], fault, same_key, self.desk.approvals.fresh_ms, keys)
 
     def signed_policies(self) -> list[Change]:
         """The policies that two signed, the one in force last; none while there are no operators."""
@@ -105,7 +104,7 @@ class WithPeople(WithLedger):
     @property
     def freeze_file(self) -> Path:
         """The freeze file of this machine."""
-        return self.data_folder / self.desk.freeze.file
+        return self.desk.freeze.path(self.data_folder)
 
     def freeze_lines(self) -> list[FileLine]:
         """What the freeze file says now."""

@@ -32,14 +32,14 @@ from cryptosupport.domain.policy.judging import NotKnown
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.prices import usd
-from cryptosupport.domain.screening import Lists, ListKind, key_of
+from cryptosupport.domain.screening import ListKind, Lists, key_of
 from cryptosupport.domain.withdrawals import Request
 
 _PRECOMPILES = 0x1FF
 """On EVM chains the addresses up to here are programs of the chain itself, in use or kept free for them."""
 
 
-class Provider(Protocol):
+class Asked(Protocol):
     """Somebody outside who is asked about a destination, or about who is behind it (the travel rule)."""
 
     def ask(self, requests: Sequence[tuple[Request, int | None]]) -> None:
@@ -77,8 +77,8 @@ class Guarding:
     hold_after: int | None = None
     allowlist_cooling: int | None = None
     travel_rule_above: int | None = None
-    provider: Provider | None = None
-    travel_rule: Provider | None = None
+    provider: Asked | None = None
+    travel_rule: Asked | None = None
     contracts: Contracts | None = None
 
     @property

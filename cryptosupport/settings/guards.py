@@ -116,7 +116,7 @@ class ApprovalSettings(Section, frozen=True):
     """desk.toml [approvals].
 
     A request that nobody approved is expired after ``expire``. A change that loosens something counts only ``lock``
-    after it was signed. A statement has to be handed in within ``fresh`` of being signed.
+    after it was proposed. A statement has to be handed in within ``fresh`` of being signed.
     """
 
     expire: str = "24h"

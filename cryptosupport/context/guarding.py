@@ -1,0 +1,82 @@
+"""What stands beside the rules: lists, providers, own addresses, alarms."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cryptosupport.context.changing import WithChanges
+
+if TYPE_CHECKING:
+    from cryptosupport.desk.alarms import Alarms
+    from cryptosupport.desk.ask_provider import AskedProvider
+    from cryptosupport.desk.guards import Guarding
+    from cryptosupport.domain.books import Ledger, Records
+    from cryptosupport.settings.guards import Hook
+
+
+class WithGuards(WithChanges):
+    """The guards of decisions, and what freezes the desk by itself."""
+
+    def same_versions(self, records: Records) -> None:
+        """Raise `BadSettings` when other operators or another policy came into force since this run began."""
+        from cryptosupport.desk.people import same_versions
+
+        same_versions(records, self.people.operators.version, self.signed_policies())
+
+    @cached_property
+    def guarding(self) -> Guarding:
+        """What speaks beside the rules."""
+        from cryptosupport.desk.contracts import Contracts
+        from cryptosupport.desk.guards import Guarding
+        from cryptosupport.desk.screen_lists import ListReader
+        from cryptosupport.domain.policy.decision import PROVIDER, TRAVEL_RULE
+        from cryptosupport.domain.screening import key_of
+
+        screening = self.desk.screening
+        readers = {each.name: self._address_reader(each) for each in self._all_chains()}
+        named = ((wallet.address, f"the {wallet.role} wallet {name}") for name, wallet in self.wallets.items())
+        tokens = {
+            key_of(asset.contract): f"{symbol} on {chain.name}"
+            for chain in self._all_chains()
+            for symbol, asset in chain.by_symbol.items()
+            if asset.contract is not None
+        }
+        return Guarding(
+            freeze_file=self.freeze_lines,
+            read_lists=ListReader(),
+            read_address=lambda chain, text: readers[chain](text) if chain in readers else None,
+            own={key_of(address): whose for address, whose in named if address is not None},
+            tokens=tokens,
+            lists=screening.lists,
+            hold_after=screening.hold_after_ms,
+            allowlist_cooling=screening.allowlist_cooling_ms,
+            travel_rule_above=screening.travel_rule_above_value,
+            provider=self._provider(PROVIDER, screening.provider),
+            travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
+            contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
+        )
+
+    def _provider(self, rule: str, hook: Hook | None) -> AskedProvider | None:
+        if hook is None:
+            return None
+        from cryptosupport.desk.ask_provider import AskedProvider
+        from cryptosupport.outside.hooks import Provider
+
+        secret = None if hook.header is None else self.secret(hook.header)
+        return AskedProvider(rule, Provider(hook, secret, self.clock))
+
+    def on_guard(self, ledger: Ledger) -> AbstractContextManager[None]:
+        """Meanwhile, what turns out to be changed behind this program is written down and freezes the desk."""
+        from cryptosupport.desk.alarms import on_guard
+
+        return on_guard(ledger, self.alarms)
+
+    @property
+    def alarms(self) -> Alarms:
+        """What freezes the desk by itself."""
+        from cryptosupport.desk.alarms import Alarms
+
+        freeze = self.desk.freeze
+        return Alarms(freeze.auto, self.desk.screening.lists, freeze.lists_older_than_ms, freeze.prices_older_than_ms)
