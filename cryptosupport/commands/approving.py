@@ -14,7 +14,9 @@ from cryptosupport.context import Context, at_terminal
 if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
 
-_HOLDS = ("request_id", "since", "age", "customer", "amount", "asset", "blocked", "owner", "reported", "notes", "reason")
+_HOLDS = (
+    *("request_id", "since", "age", "customer", "amount", "asset", "blocked", "owner", "reported", "notes", "reason"),
+)
 _SPOKEN = ("request_id", "state", "said_by", "missing")
 
 
