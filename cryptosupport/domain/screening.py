@@ -53,6 +53,13 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class AsOf:
+    """The moment that a file of a list says it is of, in milliseconds since 1970."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListHead:
     """A list as it was imported last; times in milliseconds since 1970.
 
