@@ -108,11 +108,18 @@ class Guards:
     def screened(self, request: Request, booking: Booking) -> Iterator[Voice]:
         """What the destination brings about."""
         yield from self._unsound
+        guarding = self._guarding
+        yield from self.placed(request)
+        if guarding.contracts is not None:
+            yield from self._contract(request, guarding.contracts)
+        yield from self._alike(request)
+        yield from self._answers(request, booking)
+
+    def placed(self, request: Request) -> Iterator[Voice]:
+        """What the destination is by the lists and settings of now; nobody is asked."""
         key = key_of(request.destination)
         yield from self._listed(request, key)
         yield from self._place(request, key)
-        yield from self._alike(request)
-        yield from self._answers(request, booking)
 
     def _doubts(self) -> Iterator[Voice]:
         """Lists that are missing or too old: nobody can tell what is on them."""
@@ -129,16 +136,17 @@ class Guards:
                 yield Voice(SCREENING, Outcome.HOLD, reason + duration(guarding.hold_after), unknown=True)
 
     def _listed(self, request: Request, key: str) -> Iterator[Voice]:
-        for name, hit in self.lists.sanctions(key):
-            whose = f" as {hit.label}" if hit.label else ""
-            entry = f", entry {hit.entry}" if hit.entry else ""
-            reason = f"{request.destination} is on the list {name}{whose}{entry}: blocked until compliance has looked"
+        destination = request.destination
+        for hit in self.lists.sanctions(key):
+            whose = f" as {hit.entry.label}" if hit.entry.label else ""
+            entry = f", entry {hit.entry.entry}" if hit.entry.entry else ""
+            reason = f"{destination} is on the list {hit.name}{whose}{entry}: blocked until compliance has looked"
             yield Voice(SANCTIONS, Outcome.HOLD, reason)
-        for name, _ in self.lists.blocked(key):
-            yield Voice(BLOCK_LIST, Outcome.DENY, f"{request.destination} is on the desk's own list {name}")
-        for name, _ in self.lists.needs_memo(key):
+        for hit in self.lists.blocked(key):
+            yield Voice(BLOCK_LIST, Outcome.DENY, f"{destination} is on the desk's own list {hit.name}")
+        for hit in self.lists.needs_memo(key):
             if request.memo is None:
-                reason = f"{request.destination} credits nobody without a memo ({name}), and the request has none"
+                reason = f"{destination} credits nobody without a memo ({hit.name}), and the request has none"
                 yield Voice(MEMO, Outcome.HOLD, reason)
         yield from self._allowed(request, key)
 
@@ -165,12 +173,13 @@ class Guards:
         address = self._address(request.chain, destination)
         if (address is not None and address.burn) or _precompiled(key):
             yield Voice(NO_RECEIVER, Outcome.DENY, f"nobody can spend from {destination}: what is sent there is lost")
-        elif guarding.contracts is not None:
-            code = guarding.contracts(request.chain, destination)
-            if isinstance(code, NotKnown):
-                yield Voice(CONTRACT, Outcome.HOLD, f"whether it is a contract: {code.reason}", unknown=True)
-            elif code:
-                yield Voice(CONTRACT, Outcome.HOLD, f"{destination} is a contract on {request.chain}")
+
+    def _contract(self, request: Request, contracts: Contracts) -> Iterator[Voice]:
+        code = contracts(request.chain, request.destination)
+        if isinstance(code, NotKnown):
+            yield Voice(CONTRACT, Outcome.HOLD, f"whether it is a contract: {code.reason}", unknown=True)
+        elif code:
+            yield Voice(CONTRACT, Outcome.HOLD, f"{request.destination} is a contract on {request.chain}")
 
     def _alike(self, request: Request) -> Iterator[Voice]:
         for other, whose in self.look_alikes(request.customer, request.chain, request.destination):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryptosupport.domain.audit import Act
+from cryptosupport.domain.audit import Act, Entry
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.operators import Change
@@ -114,6 +114,9 @@ class Records(Protocol):
 
     def log(self, act: Act) -> None:
         """Add an act to the audit log."""
+
+    def last_acts(self, kind: str) -> dict[str, Entry]:
+        """The last act of a kind about each subject that it was ever about."""
 
     def freezes(self, lifted: bool = False) -> list[Freeze]:
         """The freezes that count, the oldest first; with ``lifted`` those that were lifted too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from cryptosupport.domain.screening import Listed, ListHead, ListKind
 from cryptosupport.ledger import tables
@@ -35,6 +35,13 @@ def set_list(connection: Connection, head: ListHead, added: Sequence[Listed], de
     for some in chunks(added):
         values = [{name: getattr(each, name) for name in fields} | {"list": head.name} for each in some]
         connection.execute(upsert(connection, tables.screen_entry), [each | {"delisted_at": None} for each in values])
-    for gone in delisted:
-        left = update(tables.screen_entry).where(_E.list == head.name, _E.key == gone.key, _E.customer == gone.customer)
-        connection.execute(left.values(delisted_at=head.imported_at))
+    for some in chunks(delisted):
+        gone = [{"the_key": each.key, "the_customer": each.customer} for each in some]
+        connection.execute(_DELIST, [each | {"the_list": head.name, "at": head.imported_at} for each in gone])
+
+
+_DELIST = (
+    update(tables.screen_entry)
+    .where(_E.list == bindparam("the_list"), _E.key == bindparam("the_key"), _E.customer == bindparam("the_customer"))
+    .values(delisted_at=bindparam("at"))
+)

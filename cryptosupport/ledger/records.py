@@ -7,16 +7,16 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
-from cryptosupport.domain.audit import Act
+from cryptosupport.domain.audit import Act, Entry
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.operators import Change
 from cryptosupport.domain.screening import Listed, ListHead
 from cryptosupport.domain.statements import Signed, read_statement
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 from cryptosupport.ledger import lists, rows, tables
-from cryptosupport.ledger.auditing import LogBook
+from cryptosupport.ledger.auditing import LogBook, entry_of
 from cryptosupport.ledger.sums import chunks, upsert
 
 _W = tables.withdrawal.c
@@ -60,6 +60,15 @@ class SqlRecords:
         """When a price counted last, None for never."""
         last: int | None = self.connection.scalar(select(func.max(tables.last_price.c.at)))
         return last
+
+    def last_acts(self, kind: str) -> dict[str, Entry]:
+        """The last act of a kind about each subject that it was ever about."""
+        acts = tables.audit.c
+        # Written out, not bound: else SQLite does not see that an index of this kind alone will do.
+        of_kind = acts.kind == bindparam("kind", kind, literal_execute=True)
+        latest = select(func.max(acts.number)).where(of_kind).group_by(acts.subject)
+        found = self.connection.execute(select(tables.audit).where(acts.number.in_(latest)))
+        return {row.subject: entry_of(row) for row in found}
 
     # -- freezes
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cryptosupport.chains.bitcoin import codec as bitcoin
 from cryptosupport.chains.evm import codec as evm
+from cryptosupport.domain.base58 import decode_base58check, encode_base58check
 from cryptosupport.domain.errors import BadInput
 
 NETWORKS = ("mainnet", "testnet4", "signet", "regtest")
@@ -163,9 +164,9 @@ def test_a_valid_bech32_string_behind_a_longer_prefix_is_no_bitcoin_address() ->
         "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
         "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",  # TRON
         "ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9",  # another chain's bech32
-        bitcoin.encode_base58check(b"\x30" + bytes(20)),  # Litecoin's version byte
-        bitcoin.encode_base58check(b"\x6e" + bytes(range(20))),  # nobody's version byte, but an m in front
-        bitcoin.encode_base58check(b"\x00" + bytes(range(19))),  # a byte short
+        encode_base58check(b"\x30" + bytes(20)),  # Litecoin's version byte
+        encode_base58check(b"\x6e" + bytes(range(20))),  # nobody's version byte, but an m in front
+        encode_base58check(b"\x00" + bytes(range(19))),  # a byte short
         "a" * 64,
         "bc1q…lhv",
         "1А1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",  # a Cyrillic letter
@@ -404,13 +405,13 @@ def test_witness_programs_survive_the_round_trip(program: tuple[int, bytes], net
 @given(st.binary(max_size=60))
 def test_base58check_survives_the_round_trip(data: bytes) -> None:
     if data:
-        assert bitcoin.decode_base58check(bitcoin.encode_base58check(data)) == data
+        assert decode_base58check(encode_base58check(data)) == data
 
 
 @given(st.sampled_from(["p2pkh", "p2sh"]), st.binary(min_size=20, max_size=20), st.sampled_from(NETWORKS))
 def test_base58_addresses_survive_the_round_trip(kind: str, payload: bytes, network: str) -> None:
     version = getattr(bitcoin.ENCODINGS[network], kind)
-    text = bitcoin.encode_base58check(bytes((version,)) + payload)
+    text = encode_base58check(bytes((version,)) + payload)
     address = bitcoin.parse_address(text, network)
     assert address is not None
     assert (address.text, address.kind) == (text, kind)
@@ -438,7 +439,7 @@ def test_one_changed_character_never_passes_for_a_segwit_address(
 @settings(max_examples=300)
 @given(st.binary(min_size=20, max_size=20), st.data())
 def test_one_changed_character_does_not_pass_for_a_base58_address(payload: bytes, data: st.DataObject) -> None:
-    text = bitcoin.encode_base58check(b"\0" + payload)
+    text = encode_base58check(b"\0" + payload)
     place = data.draw(st.integers(0, len(text) - 1))
     changed = data.draw(st.sampled_from(BASE58_CHARACTERS))
     assume(changed != text[place])

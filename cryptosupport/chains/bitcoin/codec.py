@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import reduce
-from hashlib import sha256
 from operator import xor
 from typing import NoReturn
 
 from cryptosupport.domain.addresses import Address
+from cryptosupport.domain.base58 import CHECKSUM_FAILS, decode_base58check, encode_base58check
 from cryptosupport.domain.errors import BadInput
 
 BECH32 = 1
@@ -34,8 +34,6 @@ _ENCODINGS = (_MAINNET, _TESTNET, _REGTEST)
 ENCODINGS = {network: encoding for encoding in _ENCODINGS for network in encoding.networks}
 """By network, as the settings name it."""
 
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_BASE58_VALUES = {c: i for i, c in enumerate(_BASE58)}
 _BASE58_FORM = re.compile(r"[123mn][0-9A-Za-z]{24,34}")
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_VALUES = {c: i for i, c in enumerate(_BECH32)}
@@ -53,9 +51,6 @@ _BURNED = frozenset(
         "1BitcoinEaterAddressDontSendf59kuE",
         "1CounterpartyXXXXXXXXXXXXXXXUWLpVr",
     }
-)
-_CHECKSUM_FAILS = (
-    "the checksum fails: a character is wrong, missing or one too many. Copy the address again from where it came from"
 )
 
 
@@ -167,40 +162,6 @@ def _refuse(message: str, reason: str = "bad_form") -> NoReturn:
     raise BadInput(message, reason=reason)
 
 
-# -- base58check -----------------------------------------------------------------------------------------------------
-
-
-def encode_base58check(data: bytes) -> str:
-    """``data`` (a version byte and a payload) with its checksum in base58."""
-    data += _base58_checksum(data)
-    number = int.from_bytes(data, "big")
-    characters = []
-    while number:
-        number, digit = divmod(number, 58)
-        characters.append(_BASE58[digit])
-    zeros = len(data) - len(data.lstrip(b"\0"))
-    return "1" * zeros + "".join(reversed(characters))
-
-
-def decode_base58check(text: str) -> bytes:
-    """The version byte and payload of ``text``. Raises `BadInput` for a foreign character or a checksum that fails."""
-    number = 0
-    for character in text:
-        digit = _BASE58_VALUES.get(character)
-        if digit is None:
-            _refuse(f"{character!r} never stands in a base58 address: a character is wrong. Copy the address again")
-        number = number * 58 + digit
-    zeros = len(text) - len(text.lstrip("1"))
-    data = b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
-    if len(data) < 5 or _base58_checksum(data[:-4]) != data[-4:]:
-        _refuse(_CHECKSUM_FAILS, "bad_checksum")
-    return data[:-4]
-
-
-def _base58_checksum(data: bytes) -> bytes:
-    return sha256(sha256(data).digest()).digest()[:4]
-
-
 # -- bech32 and bech32m ----------------------------------------------------------------------------------------------
 
 
@@ -257,7 +218,7 @@ def decode_bech32(text: str) -> tuple[str, list[int], int]:
     values = [_BECH32_VALUES[character] for character in rest]
     constant = _polymod([*_expand(hrp), *values])
     if constant not in (BECH32, BECH32M):
-        _refuse(_CHECKSUM_FAILS, "bad_checksum")
+        _refuse(CHECKSUM_FAILS, "bad_checksum")
     return hrp, values[:-6], constant
 
 

@@ -54,6 +54,8 @@ def _audit() -> None:
     op.create_index("audit_subject_number", "audit", ["subject", "number"])
     revealed = sa.text("kind = 'privacy.revealed'")
     op.create_index("audit_revealed", "audit", ["who", "at"], sqlite_where=revealed, postgresql_where=revealed)
+    imported = sa.text("kind = 'screen.imported'")
+    op.create_index("audit_imported", "audit", ["subject", "number"], sqlite_where=imported, postgresql_where=imported)
     for statement in _KEPT[op.get_bind().dialect.name]:
         op.execute(statement)
 
