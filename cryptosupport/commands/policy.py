@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from cryptosupport.commands import output as out
-from cryptosupport.commands import params
+from cryptosupport.commands import params, policychanges
 from cryptosupport.context import Context
 
 if TYPE_CHECKING:
@@ -156,6 +156,10 @@ def backtest(
         out.show(output, record["changes"], columns=_CHANGES, fields=_CHANGES_FIELDS)
     if output in ("json", "table"):
         out.show(output, [record], columns=(), single=True, detail=_compared)
+
+
+for each in policychanges.COMMANDS:
+    command.add_command(each)
 
 
 def _policy(context: Context, draft: Path | None) -> Policy:

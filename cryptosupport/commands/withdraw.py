@@ -10,14 +10,16 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 import click
 
+from cryptosupport.commands import approving, params
 from cryptosupport.commands import output as out
-from cryptosupport.commands import params
 from cryptosupport.context import Context
 from cryptosupport.domain.errors import BadInput, Locked, SupportError
 from cryptosupport.domain.identifiers import is_secret, shortened
+from cryptosupport.domain.operators import Role
 from cryptosupport.domain.withdrawals import State
 
 if TYPE_CHECKING:
+    from cryptosupport.context.signing import Hand
     from cryptosupport.desk.cases import Premises
     from cryptosupport.desk.list_withdrawals import Unknown
     from cryptosupport.desk.take_in import Line, Taken
@@ -56,13 +58,14 @@ def command() -> None:
 @click.option("--note", metavar="TEXT", help="Anything for people to read.")
 @click.option("--input", "source", type=params.Source("rb"), metavar="FILE|-", help="Many requests, one a line.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="Of --input; jsonl unless told.")
-@params.operator_option("Who brings it; a signed request is brought by its key.")
+@params.operator_option("Who brings it, and signs for that; a signed request is brought by its key.")
+@params.signing
 @params.dry_run
 @params.output
 @click.pass_obj
 def submit(
-    context: Context, /, source: IO[bytes] | None, form: str | None, operator: str | None, dry_run: bool, output: str,
-    **options: str | None,
+    context: Context, /, source: IO[bytes] | None, form: str | None, operator: str | None, hand: Hand, dry_run: bool,
+    output: str, **options: str | None,
 ) -> None:  # fmt: skip
     """Take in one request by options, or many with --input, and decide each by policy.toml.
 
@@ -79,10 +82,11 @@ def submit(
 
     _refuse_two_ways(options, source, form)
     context.guard_settings()
+    _, proven = context.prove(operator, hand, frozenset(Role), "submit")
     lines = None if source is None else RequestLines(source)
     batches = _batches(context, options, source, lines, form, operator)
     with _books(context, dry_run) as (ledger, premises):
-        intake = Intake(ledger, premises, _telling(context), context.same_policy)
+        intake = Intake(ledger, premises, _telling(context), context.same_policy, proven=proven)
         rows = out.progress(intake.take_in(batches), lines, context.options.quiet, "taking in")
         _show(output, _taken(context, rows, lines is None), lines is None, ("repeated",), _text_of(dry_run))
 
@@ -156,23 +160,25 @@ def explain(context: Context, request_id: str, output: str) -> None:
 
 @command.command(epilog="Example: cryptosupport withdraw cancel w-1 --operator alice")
 @click.argument("request_id")
-@params.operator_option("Who cancels it.")
+@params.operator_option("Who cancels it, and signs for that.")
+@params.signing
 @params.dry_run
 @params.output
 @click.pass_obj
-def cancel(context: Context, request_id: str, operator: str | None, dry_run: bool, output: str) -> None:
+def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, dry_run: bool, output: str) -> None:
     """Cancel a withdrawal that nothing has been signed for; limits have its room back at once.
 
     \b
-    Exit codes: 0 cancelled, also when it was so before; 3 it can no longer be cancelled;
-    4 it is not recorded; 6 the ledger cannot be reached.
+    Exit codes: 0 cancelled, also when it was so before; 3 it can no longer be cancelled,
+    or a sanctions list blocks it; 4 it is not recorded; 6 the ledger cannot be reached.
     """
     from cryptosupport.desk.cancel import cancel as cancel_it
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     context.guard_settings()
+    who, _ = context.prove(operator, hand, frozenset(Role), "cancel")
     with _books(context, dry_run) as (ledger, premises):
-        cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator))
+        cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator, who))
         _show(output, [cancelled], True, detail=_text_of(dry_run))
 
 
@@ -184,18 +190,25 @@ def cancel(context: Context, request_id: str, operator: str | None, dry_run: boo
 def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> None:
     """Decide again what waits, once, and tell what changed: for cron. This version decides; it does not pay yet.
 
+    What nobody approved in time expires; what a new list has found is held. Old lists and
+    missing prices freeze the desk, as [freeze] in desk.toml says.
+
     \b
     Exit codes: 0 done, also with nothing to do or when another run is at it;
     6 the ledger cannot be reached; 75 with --fail-if-locked.
     """
-    from cryptosupport.desk.decide_again import decide_again
+    from cryptosupport.desk.run_once import run_once
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     context.guard_settings()
     moved: list[Withdrawal] = []
     with _unless_locked(context, fail_if_locked), context.run_lock(_LOCK), _books(context, dry_run) as books:
-        moved = decide_again(*books)
+        moved = run_once(*books, context.alarms)
     _show(output, map(withdrawal_record, moved))
+
+
+for each in approving.COMMANDS:
+    command.add_command(each)
 
 
 # -- reading what is asked -------------------------------------------------------------------------------------------
@@ -256,7 +269,10 @@ def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]
     from cryptosupport.desk.rehearse import rehearsal
 
     ledger, premises = context.ledger(make=not dry_run), context.premises()
-    with rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
+    if not context.desk.screening.lists and not context.guarding.lists_known(ledger):
+        context.warn("no sanctions list is there: destinations are not screened (`cryptosupport screen import`)")
+    guard = nullcontext() if dry_run else context.on_guard(ledger)
+    with guard, rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
         yield books, premises
     if dry_run:
         context.note("dry run: nothing was recorded")

@@ -144,7 +144,9 @@ class WithChanges(WithPolicies):
         timezone = self.desk.desk.timezone
         after = self._with_addresses(policy_of_toml(text, str(path), timezone), str(path))
         signed = self.signed_policies()
-        before = self.policy if signed else Policy(())
+        before = Policy(())
+        if signed:
+            before = self._with_addresses(policy_of_toml(signed[-1].file, "the policy in force", timezone), None)
         draft = Draft(POLICY, policy_content(after.hash), text, loosens(before, after))
         lock = self.desk.approvals.lock_ms
         return propose(self.ledger(), people, draft, by, hand, lock), differences(before, after)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer, ask_ahead, in_base_units
-from cryptosupport.desk.value_late import value_late
 from cryptosupport.domain.books import Books, Ledger, Wanted
 from cryptosupport.domain.policy.booking import Queue
 from cryptosupport.domain.policy.decision import Decision
@@ -14,21 +13,6 @@ from cryptosupport.domain.withdrawals import DECIDED, State, Withdrawal
 
 AT_ONCE = 500
 """How many are decided in one transaction."""
-
-
-def decide_again(ledger: Ledger, premises: Premises) -> list[Withdrawal]:
-    """Decide all that waits once more, in one transaction; say which changed their state, as they are now.
-
-    One that goes on waiting keeps its place.
-    """
-    ask_ahead_for_waiting(ledger, premises)
-    with ledger.write(premises.judge) as books:
-        premises.still(books.records)
-        pricer = Pricer(premises, books)
-        value_late(books, premises, pricer)
-        moved = decide_waiting(books, premises, pricer)
-        books.keep_prices(pricer.counted)
-    return moved
 
 
 def ask_ahead_for_waiting(ledger: Ledger, premises: Premises) -> None:

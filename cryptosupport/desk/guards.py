@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cryptosupport.desk.freeze import take_file, told
 from cryptosupport.domain.addresses import Address, looks_alike
-from cryptosupport.domain.books import Records
+from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.freezes import FileLine, that_cover
 from cryptosupport.domain.policy.decision import (
@@ -85,6 +85,12 @@ class Guarding:
     def asks(self) -> bool:
         """Whether anybody outside is asked."""
         return any(each is not None for each in (self.provider, self.travel_rule, self.contracts))
+
+    @staticmethod
+    def lists_known(ledger: Ledger) -> bool:
+        """Whether any list of sanctions was imported."""
+        with ledger.look() as records:
+            return any(head.kind is ListKind.SANCTIONS for head in records.lists())
 
 
 class Guards:

@@ -118,7 +118,7 @@ class ListReader:
 
     def __call__(self, records: Records) -> Lists:
         """All lists as they count in this transaction. Raises `Tampered`."""
-        if self._lists is None or self._lists.heads != tuple(records.lists()):
+        if self._lists is None or self._lists.heads != tuple(sorted(records.lists(), key=lambda head: head.name)):
             self._lists = load_lists(records)
         return self._lists
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.withdrawals import UNSIGNED, Beneficiary, Request, Verification
@@ -67,7 +67,7 @@ def live(desk: Desk, steps: list[tuple[str, Any]]) -> None:
         recorded = list(desk.ledger.withdrawals(Wanted()))
         match what:
             case "submit":
-                decide_again(desk.ledger, desk.premises)
+                run_once(desk.ledger, desk.premises)
                 desk.clock.at += 1
                 desk.take(*(replace(each, request_id=f"r{len(recorded) + place}") for place, each in enumerate(which)))
             case "cancel":
@@ -75,7 +75,7 @@ def live(desk: Desk, steps: list[tuple[str, Any]]) -> None:
                 if able:
                     cancel(desk.ledger, desk.premises, able[which % len(able)])
             case "again":
-                decide_again(desk.ledger, desk.premises)
+                run_once(desk.ledger, desk.premises)
             case "sleep":
                 desk.clock.at += which
             case "price":

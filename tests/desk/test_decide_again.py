@@ -8,7 +8,7 @@ import pytest
 
 from cryptosupport.desk.cancel import cancel
 from cryptosupport.desk.cases import ChainFacts
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.desk.take_in import Intake, Line
 from cryptosupport.domain.errors import NoSuchRecord, OutcomeUnknown, Refused
 from cryptosupport.domain.money import Asset, Quantity
@@ -24,7 +24,7 @@ DeskWith = Callable[..., Desk]
 
 def again(desk: Desk) -> list[tuple[str, str]]:
     """Decide again what waits: who moved, and where to."""
-    return [(each.request.request_id, each.state.value) for each in decide_again(desk.ledger, desk.premises)]
+    return [(each.request.request_id, each.state.value) for each in run_once(desk.ledger, desk.premises)]
 
 
 def test_a_full_window_makes_wait_and_then_lets_through(desk_with: DeskWith) -> None:

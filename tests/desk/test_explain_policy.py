@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from cryptosupport.desk.decide_again import decide_again
 from cryptosupport.desk.explain_policy import WhatIf, as_record, explain_policy
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.domain.addresses import Address
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import BadInput
@@ -165,5 +165,5 @@ def test_asking_does_not_take_the_place_of_those_who_wait(desk_with: DeskWith) -
     assert what_if(desk).withdrawal.decision.outcome is Outcome.WAIT
     desk.clock.at = START + HOUR
     assert what_if(desk).withdrawal.decision.outcome is Outcome.WAIT, "b goes first"
-    assert [each.request.request_id for each in decide_again(desk.ledger, desk.premises)] == ["b"]
+    assert [each.request.request_id for each in run_once(desk.ledger, desk.premises)] == ["b"]
     assert len(list(desk.ledger.withdrawals(Wanted()))) == 2

@@ -14,7 +14,7 @@ from hypothesis.stateful import rule as step
 from sqlalchemy import Engine
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import ClockWentBack
 from cryptosupport.domain.money import NOTHING, Quantity
@@ -124,8 +124,8 @@ class Books(RuleBasedStateMachine):
         self.clock.at += by
 
     @step()
-    def decide_again(self) -> None:
-        moved = [(each.request.request_id, each.state) for each in decide_again(self.desk.ledger, self.desk.premises)]
+    def run_once(self) -> None:
+        moved = [(each.request.request_id, each.state) for each in run_once(self.desk.ledger, self.desk.premises)]
         for name, decision in self.replay.advance(self.clock.at):
             self.decided(name, decision)
             assert (name, self.states[name]) in moved
@@ -245,8 +245,8 @@ class Exchanged(RuleBasedStateMachine):
         self.clock.at += by
 
     @step()
-    def decide_again(self) -> None:
-        decide_again(self.desk.ledger, self.desk.premises)
+    def run_once(self) -> None:
+        run_once(self.desk.ledger, self.desk.premises)
 
     @invariant()
     def the_sums_are_those_of_the_rows(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert
 
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.desk.show_usage import Asked, as_record, show_usage
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import BadInput
@@ -91,7 +91,7 @@ def test_asking_decides_nothing(desk_with: DeskWith) -> None:
     desk.clock.at += 2 * HOUR
     assert room(desk, "used", "waiting") == [("0", "3")]
     assert list(desk.ledger.withdrawals(Wanted())) == before
-    assert [each.request.request_id for each in decide_again(desk.ledger, desk.premises)] == ["b"]
+    assert [each.request.request_id for each in run_once(desk.ledger, desk.premises)] == ["b"]
 
 
 def test_the_sums_are_those_of_the_policy_that_is_asked_about(desk_with: DeskWith) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from cryptosupport.desk.cases import ChainFacts
-from cryptosupport.desk.decide_again import decide_again
 from cryptosupport.desk.rehearse import rehearsal
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.desk.take_in import Intake, Line
 from cryptosupport.domain.errors import BadInput, BadSettings, ClockWentBack
 from cryptosupport.domain.money import Asset, Quantity
@@ -387,7 +387,7 @@ def test_money_that_was_taken_off_when_it_was_asked_for_does_not_deny_who_waits(
     assert desk.states(request("v", "0.4", customer="c3")) == ["waiting"]
     desk.clock.at += HOUR
     feed.btc, feed.as_of = "0.1", desk.clock.at
-    assert [each.state.value for each in decide_again(desk.ledger, desk.premises)] == ["approved"]
+    assert [each.state.value for each in run_once(desk.ledger, desk.premises)] == ["approved"]
 
 
 def test_a_recorded_request_that_cannot_be_read_any_more_says_how_it_stands(desk_with: DeskWith) -> None:
@@ -408,7 +408,7 @@ def test_a_request_whose_tier_is_gone_from_the_policy_counts_as_the_lowest(desk_
     assert desk.states(request("a", "9", tier="vip"), request("b", "5", tier="vip")) == ["approved", "waiting"]
     desk.clock.at += HOUR
     desk.policy = policy(both[0], tiers=("basic",))
-    assert [each.state.value for each in decide_again(desk.ledger, desk.premises)] == ["rejected"]
+    assert [each.state.value for each in run_once(desk.ledger, desk.premises)] == ["rejected"]
 
 
 def test_a_changed_number_of_decimals_leaves_the_recorded_fee_as_it_is(desk_with: DeskWith) -> None:
@@ -418,7 +418,7 @@ def test_a_changed_number_of_decimals_leaves_the_recorded_fee_as_it_is(desk_with
     wide = Asset("BTC", 18)
     desk.chains = {"bitcoin": ChainFacts({"BTC": wide}, wide, 10**13, ("hot-btc",))}
     desk.clock.at += HOUR
-    assert decide_again(desk.ledger, desk.premises) == []
+    assert run_once(desk.ledger, desk.premises) == []
     found = desk.ledger.withdrawal("b")
     assert found is not None
     assert (found.fee_units, found.state.value) == (1000, "waiting")

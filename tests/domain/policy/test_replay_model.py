@@ -47,7 +47,7 @@ class DeskAgainstHistory(RuleBasedStateMachine):
         self.now += step
 
     @rule()
-    def decide_again(self) -> None:
+    def run_once(self) -> None:
         assert self.replay.advance(self.now) == self.slow.advance(self.now)
 
     @rule(step=STEPS)

@@ -1,0 +1,101 @@
+"""How the policy changes: `policy propose`, `sign`, `activate` and `discard`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cryptosupport.commands import output as out
+from cryptosupport.commands import params
+from cryptosupport.commands.operator import stand_text
+from cryptosupport.context import Context
+from cryptosupport.domain.operators import POLICY
+
+if TYPE_CHECKING:
+    from cryptosupport.context.signing import Hand
+
+
+@click.command(cls=params.Command, epilog="Example: cryptosupport policy propose draft.toml --operator alice")
+@click.argument("draft", required=False, type=click.Path(path_type=Path))
+@params.operator_option("Who proposes it: one with the role policy.", required=True)
+@params.signing
+@params.output
+@click.pass_obj
+def propose(context: Context, draft: Path | None, operator: str, hand: Hand, output: str) -> None:
+    """Propose the policy in DRAFT (else policy.toml), and sign it. It counts when two have.
+
+    Shows what differs from the policy in force. What may let more leave waits for
+    [approvals] lock from now; what only tightens counts at once.
+
+    \b
+    Exit codes: 0 in force; 9 it waits for a signature or its time; 2 no policy; 3 refused; 8 no operators.
+    """
+    stand, differences = context.propose_policy(draft or context.folder / "policy.toml", operator, hand)
+    _show(context, output, stand, differences)
+
+
+@click.command(cls=params.Command, epilog="Example: cryptosupport policy sign --operator bob --key ~/.ssh/id_ed25519")
+@params.operator_option("Who signs: one with the role policy.", required=True)
+@params.signing
+@params.output
+@click.pass_obj
+def sign(context: Context, operator: str, hand: Hand, output: str) -> None:
+    """Sign the policy that is proposed.
+
+    \b
+    Exit codes: 0 in force; 9 it waits for another signature or its time; 3 refused; 4 there is none.
+    """
+    from cryptosupport.desk.change_desk import sign as sign_it
+
+    _show(context, output, sign_it(context.ledger(), context.people, POLICY, operator, hand))
+
+
+@click.command(cls=params.Command, epilog="Example: cryptosupport policy activate")
+@params.output
+@click.pass_obj
+def activate(context: Context, output: str) -> None:
+    """Put the policy that two have signed in force when its time has come; write policy.toml.
+
+    Approvals that are not complete fall: who approves next has it decided anew.
+
+    \b
+    Exit codes: 0 in force; 9 it waits for a signature or its time; 4 there is none.
+    """
+    from cryptosupport.desk.change_desk import activate as activate_it
+
+    _show(context, output, activate_it(context.ledger(), context.people, POLICY))
+
+
+@click.command(cls=params.Command, epilog="Example: cryptosupport policy discard --operator alice")
+@params.operator_option("Who takes it back.", required=True)
+@params.signing
+@params.output
+@click.pass_obj
+def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
+    """Take back the policy that is proposed and not in force.
+
+    \b
+    Exit codes: 0 done; 3 refused; 4 there is none.
+    """
+    from cryptosupport.desk.change_desk import discard as discard_it
+
+    change = discard_it(context.ledger(), context.people, POLICY, operator, hand)
+    record = {"kind": change.kind, "version": change.number, "state": "discarded"}
+    out.show(output, [record], columns=tuple(record), single=True, detail=lambda it: f"taken back: {it['version']}\n")
+
+
+COMMANDS = (propose, sign, activate, discard)
+
+
+def _show(context: Context, output: str, stand: object, differences: tuple[str, ...] = ()) -> None:
+    from cryptosupport.desk.change_desk import as_record
+
+    record = as_record(context.settled(stand)) | {"differences": list(differences)}  # type: ignore[arg-type]
+    context.exit_code = 0 if record["state"] == "active" else 9
+    out.show(output, [record], columns=tuple(record), single=True, detail=_text)
+
+
+def _text(record: out.Record) -> str:
+    return "".join(f"  {each}\n" for each in record["differences"]) + stand_text(record)
