@@ -30,11 +30,19 @@ from cryptosupport.settings.folders import (
     refuse_writable_by_others,
     write_presets,
 )
+from cryptosupport.settings.guards import (
+    ApprovalSettings,
+    FreezeSettings,
+    Hook,
+    PrivacySettings,
+    ScreeningSettings,
+)
 from cryptosupport.settings.values import is_reference, milliseconds
 from cryptosupport.settings.wallets import FloatSettings, WalletSettings, load_wallets
 
 __all__ = [
     "PRESETS",
+    "ApprovalSettings",
     "AssetSettings",
     "ChainSettings",
     "DeskIdentity",
@@ -42,10 +50,14 @@ __all__ = [
     "Endpoint",
     "FeeSettings",
     "FloatSettings",
+    "FreezeSettings",
+    "Hook",
     "IntakeSettings",
     "KeySettings",
     "LedgerSettings",
     "PriceSettings",
+    "PrivacySettings",
+    "ScreeningSettings",
     "WalletSettings",
     "chain_names",
     "data_folder",

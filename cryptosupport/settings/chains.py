@@ -26,7 +26,7 @@ _FEE_FORMS = {
 }
 
 
-def _url_fault(url: str) -> str | None:
+def url_fault(url: str) -> str | None:
     """What is wrong with an endpoint's URL, in words that hold nothing of it: every part of it may be secret."""
     if not url.isprintable() or " " in url:
         return "it holds a space or a control character"
@@ -60,7 +60,7 @@ class Endpoint(Section, frozen=True):
     def __post_init__(self) -> None:
         if self.kind not in ("jsonrpc", "esplora"):
             raise ValueError(f"kind {self.kind!r}: use jsonrpc or esplora")
-        if (fault := _url_fault(self.url)) is not None:
+        if (fault := url_fault(self.url)) is not None:
             raise ValueError(f"url: {fault}")
         if not 0 < milliseconds(self.timeout) <= milliseconds("1h") or not 1 <= self.connections <= 64:
             raise ValueError("timeout has to be above zero and at most 1h, and connections from 1 to 64")

@@ -1,4 +1,7 @@
-"""desk.toml: the desk itself, its ledger, what requests have to show, and the prices that it counts with."""
+"""desk.toml: the desk itself, its ledger, what requests have to show, and the prices that it counts with.
+
+What stands guard beside the policy has its sections in `guards`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cryptosupport.settings.guards import ApprovalSettings, FreezeSettings, PrivacySettings, ScreeningSettings
 from cryptosupport.settings.reading import Section, is_there, read
 from cryptosupport.settings.values import (
     check,
@@ -135,6 +139,10 @@ class DeskSettings(Section, frozen=True):
     intake: IntakeSettings = IntakeSettings()
     prices: PriceSettings = PriceSettings()
     keys: KeySettings = KeySettings()
+    screening: ScreeningSettings = ScreeningSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    freeze: FreezeSettings = FreezeSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
 
 def load_desk(folder: Path) -> DeskSettings:
