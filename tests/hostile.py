@@ -97,8 +97,9 @@ Route = bytes | Reply | Callable[[str], "bytes | Reply | None"]
 class HostileNode:
     """The server; it runs while its `with` block does.
 
-    ``answer(method, params)`` gives a result or an `RpcError`. ``routes`` answers GET by path (without the query):
-    bytes, a `Reply`, or a callable that takes the whole path and gives either, or None for 404.
+    ``answer(method, params)`` gives a result or an `RpcError`; for what is no JSON-RPC, ``answer("", [body])`` gives
+    the body of the answer. ``routes`` answers GET by path (without the query): bytes, a `Reply`, or a callable that
+    takes the whole path and gives either, or None for 404.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class HostileNode:
         asked: Any = json.loads(body) if body else []
         batch = isinstance(asked, list)
         questions: list[dict[str, Any]] = asked if batch else [asked]
-        calls = tuple((question["method"], list(question["params"])) for question in questions)
+        calls = tuple((each["method"], list(each["params"])) for each in questions if "method" in each)
         request = Request(verb, path, headers, body, calls, batch)
         with self._lock:
             self.requests.append(request)
@@ -194,6 +195,9 @@ class HostileNode:
         return behaviour(Exchange(request, [self._honest(question) for question in questions]))
 
     def _honest(self, question: dict[str, Any]) -> dict[str, Any]:
+        if "method" not in question:  # no JSON-RPC: what is asked and what is answered stands for itself
+            said: Any = self.answer("", [question])
+            return {"id": 0, **said}
         found = self.answer(question["method"], list(question["params"]))
         told = {"error": found.body} if isinstance(found, RpcError) else {"result": found}
         return {"jsonrpc": "2.0", "id": question["id"], **told}

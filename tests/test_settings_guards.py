@@ -46,7 +46,8 @@ def test_without_a_file_nobody_is_asked_and_no_list_has_to_be_there(tmp_path: Pa
 
 def test_without_a_file_approvals_expire_loosening_waits_and_the_desk_freezes_by_itself(tmp_path: Path) -> None:
     desk = load_desk(tmp_path)
-    assert (desk.approvals.expire_ms, desk.approvals.lock_ms, desk.approvals.fresh_ms) == (24 * HOUR, 48 * HOUR, 900_000)
+    approvals = desk.approvals
+    assert (approvals.expire_ms, approvals.lock_ms, approvals.fresh_ms) == (24 * HOUR, 48 * HOUR, 900_000)
     assert desk.freeze.path(Path("/data")) == Path("/data/freeze")
     assert desk.freeze.auto == ("audit", "screening", "prices")
     assert (desk.freeze.lists_older_than_ms, desk.freeze.prices_older_than_ms) == (7 * 24 * HOUR, HOUR)
@@ -117,7 +118,7 @@ def test_a_hook_that_cannot_be_asked_is_refused_and_no_secret_shown(desk: Desk, 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8080/x", "http://127.8.8.8/", "http://[::1]:80/", "http://localhost/", "keyring:screening"]
+    "url", ["http://127.0.0.1:8080/x", "http://127.8.8.8/", "http://[::1]:80/", "http://localhost/", "keyring:screen"]
 )
 def test_only_this_machine_is_asked_in_clear(url: str) -> None:
     assert Hook(url=url).url == url

@@ -26,7 +26,9 @@ def command() -> None:
     epilog="Example: cryptosupport operator add carol --role approver --public-key carol.pub --operator alice"
 )
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice([*map(str, Role)]), help="What they may do.")
+@click.option(
+    "--role", "roles", multiple=True, required=True, type=click.Choice([*map(str, Role)]), help="What they may do."
+)
 @click.option(
     "--public-key",
     metavar="KEY|FILE|keyring",

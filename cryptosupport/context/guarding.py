@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from cryptosupport.desk.ask_provider import AskedProvider
     from cryptosupport.desk.guards import Guarding
     from cryptosupport.domain.books import Ledger, Records
+    from cryptosupport.outside.hooks import Provider
     from cryptosupport.settings.guards import Hook
 
 
 class WithGuards(WithChanges):
     """The guards of decisions, and what freezes the desk by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._providers: list[Provider] = []
+
+    def close(self) -> None:
+        """Let go of what was opened; whoever is still asking gives up."""
+        for provider in self._providers:
+            provider.close()
+        super().close()
 
     def same_versions(self, records: Records) -> None:
         """Raise `BadSettings` when other operators or another policy came into force since this run began."""
@@ -62,10 +73,16 @@ class WithGuards(WithChanges):
         if hook is None:
             return None
         from cryptosupport.desk.ask_provider import AskedProvider
+        from cryptosupport.domain.errors import BadSettings
         from cryptosupport.outside.hooks import Provider
 
-        secret = None if hook.header is None else self.secret(hook.header)
-        return AskedProvider(rule, Provider(hook, secret, self.clock))
+        try:
+            hook = self._resolved(hook, "url")
+        except ValueError as error:  # what a reference stands for can be as wrong as what is written out
+            raise BadSettings(f"desk.toml [screening]: {error}") from error
+        provider = Provider(hook, None if hook.header is None else self.secret(hook.header), self.clock)
+        self._providers.append(provider)
+        return AskedProvider(rule, provider)
 
     def on_guard(self, ledger: Ledger) -> AbstractContextManager[None]:
         """Meanwhile, what turns out to be changed behind this program is written down and freezes the desk."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from cryptosupport.domain.addresses import Address, AddressOnChain
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.transactions import Detail, Hint, Sighting, TxReport
+from cryptosupport.domain.verdicts import ProviderVerdict
 
 
 class Clock(Protocol):
@@ -142,3 +143,14 @@ class Memory(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+
+
+class Provider(Protocol):
+    """Somebody outside who is asked about payments: a screening provider, or a travel-rule service."""
+
+    def ask(self, questions: Sequence[Mapping[str, object]]) -> list[ProviderVerdict]:
+        """What is said of each, in their order; never raises for a provider that fails.
+
+        A question holds `purpose` ("destination" or "travel_rule"), `request_id`, `customer`, `asset`, `chain`,
+        `amount`, `base_units`, `destination`, `memo`, `country`, `value_usd`, and for the travel rule `beneficiary`.
+        """

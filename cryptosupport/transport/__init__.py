@@ -1,7 +1,8 @@
 """The one way out to a node: keep-alive, batches, retries, failover, limits, and secrets that never reach a message.
 
 `open_nodes` makes the `Nodes` of a chain; its members are `JsonRpcNode` and `RestNode`. What goes wrong is a
-`NodeFailed` that names the node, or an `RpcFault` when the node did answer, with an error.
+`NodeFailed` that names the node, or an `RpcFault` when the node did answer, with an error. `hooks` asks those outside
+who are no nodes.
 """
 
 from __future__ import annotations

@@ -71,6 +71,8 @@ class Transient(Exception):
 class HttpNode:
     """One endpoint. Thread-safe: ``connections`` requests are under way at once, further ones queue."""
 
+    max_answer = MAX_ANSWER
+
     def __init__(self, endpoint: Endpoint, clock: Clock, random: Random | None = None) -> None:
         url, host, port = _parse(endpoint)
         shown = f"[{host}]" if ":" in host else host
@@ -128,7 +130,7 @@ class HttpNode:
         """Send one request and read its answer, whatever its status says.
 
         Redirects, refused logins, 429, 502, 503 and 504 never come back as an `Answer`. With ``retry``, what may pass
-        is tried `TRIES` times. Raises `NodeFailed`; its reason is ``too_large`` when the answer exceeds `MAX_ANSWER`.
+        is tried `TRIES` times. Raises `NodeFailed`; its reason is ``too_large`` when the answer exceeds `max_answer`.
         """
         for attempt in range(TRIES):
             try:
@@ -169,7 +171,7 @@ class HttpNode:
             raise self.failed("unauthorized", str(problem)) from None
         match answer.status:
             case 401 | 403:
-                said = "refuses the user and password" if login else "wants a user and password, or a key in the url"
+                said = self._login.refused if login else self._login.missing
                 raise self.failed("unauthorized", f"{said} (HTTP {answer.status}){self.words(answer)}")
             case 429:
                 message = f"too many requests (HTTP 429){self.words(answer)}"
@@ -224,24 +226,26 @@ class HttpNode:
         return httpcore2.Request(method, url, headers=headers, content=body, extensions={"timeout": timeout})
 
     def _read(self, chunks: Iterable[bytes], headers: Mapping[bytes, bytes]) -> bytes:
-        """The body, decompressed; never more than `MAX_ANSWER` bytes are held."""
+        """The body, decompressed; never more than `max_answer` bytes are held."""
         coding = headers.get(b"content-encoding", b"").strip().lower()
         if coding in (b"gzip", b"x-gzip", b"deflate"):
             chunks = _inflated(chunks)
         elif coding not in (b"", b"identity"):
             raise self.failed("bad_answer", "compresses its answer in a way that was not asked for")
-        if int(headers.get(b"content-length", b"0")) > MAX_ANSWER:
+        if int(headers.get(b"content-length", b"0")) > self.max_answer:
             raise self._too_large()
         held, size = [], 0
         for chunk in chunks:
             size += len(chunk)
-            if size > MAX_ANSWER:
+            if size > self.max_answer:
                 raise self._too_large()
             held.append(chunk)
         return held[0] if len(held) == 1 else b"".join(held)
 
     def _too_large(self) -> NodeFailed:
-        return self.failed("too_large", f"its answer is larger than {MAX_ANSWER // 1_000_000} MB")
+        most = self.max_answer
+        size = f"{most // 1_000_000} MB" if most >= 1_000_000 else f"{most // 1024} KiB"
+        return self.failed("too_large", f"its answer is larger than {size}")
 
     def _open(self) -> httpcore2.ConnectionPool:
         if self._pool is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
+
+from cryptosupport.domain.errors import BadSettings
 
 
 class CookieUnreadable(Exception):
@@ -12,6 +14,9 @@ class CookieUnreadable(Exception):
 
 class Login:
     """What goes into the header Authorization. ``secrets`` are the texts that nobody should read."""
+
+    refused = "refuses the user and password"
+    missing = "wants a user and password, or a key in the url"
 
     def __init__(self, user: str, password: str, cookie_file: str | None) -> None:
         self.secrets: frozenset[str] = frozenset()
@@ -49,3 +54,29 @@ class Login:
         pair = b64encode(f"{user}:{password}".encode()).decode()
         self.secrets = frozenset({password, pair} - {""})
         self._header = f"Basic {pair}".encode()
+
+
+class Token(Login):
+    """A header that is sent as it is, such as "Bearer ...". Raises `BadSettings`, which does not show it."""
+
+    refused = "refuses the header"
+    missing = "wants a header, or a key in the url"
+
+    def __init__(self, header: str) -> None:
+        super().__init__("", "", None)
+        if not header.isascii() or not header.isprintable() or header != header.strip() or not header:
+            raise BadSettings("the secret for a header has to be one line of printable ASCII, without blanks around it")
+        self._header = header.encode()
+        self.secrets = frozenset({header, header.rpartition(" ")[2], *_inside(header)})
+
+
+def _inside(header: str) -> list[str]:
+    """The user and password that "Basic ..." holds."""
+    scheme, _, pair = header.partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    try:
+        text = b64decode(pair, validate=True).decode()
+    except ValueError:
+        return []
+    return [part for part in (text, text.partition(":")[2]) if part]
