@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cryptosupport.domain.policy.rules import Policy
     from cryptosupport.domain.prices import Pricing, Quote
     from cryptosupport.domain.requests import Intake
+    from cryptosupport.ledger.verifying import SqlAuditLog
     from cryptosupport.settings import ChainSettings
 
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
@@ -144,6 +145,18 @@ class Context(Opening):
             self._engine = engine = open_engine("sqlite:///ledger.db", Path(self._passing.name))
         ready(engine)
         return SqlLedger(engine, time_of(self.clock))
+
+    def audit_log(self) -> SqlAuditLog:
+        """The audit log, to be read. Raises `BadSettings` where there is no ledger, and `Unreachable`."""
+        from cryptosupport.domain.errors import BadSettings
+        from cryptosupport.ledger.schema import ready
+        from cryptosupport.ledger.verifying import SqlAuditLog
+
+        engine = self.ledger_engine()
+        if self._no_ledger_yet():
+            raise BadSettings(f"there is no ledger at {engine.url.database}: correct [ledger] url in desk.toml")
+        ready(engine)
+        return SqlAuditLog(engine)
 
     def last_prices(self) -> Mapping[str, Quantity]:
         """The last prices that counted lately, in USD; none without a ledger, and a warning where it cannot be read."""
