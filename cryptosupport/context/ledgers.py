@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from cryptosupport.domain.books import Ledger
+    from cryptosupport.ledger.verifying import SqlAuditLog
 
 
 class WithLedger(Opening):
@@ -75,6 +76,18 @@ class WithLedger(Opening):
             self._engine = engine = open_engine("sqlite:///ledger.db", Path(self._passing.name))
         ready(engine)
         return SqlLedger(engine, time_of(self.clock))
+
+    def audit_log(self) -> SqlAuditLog:
+        """The audit log, to be read. Raises `BadSettings` where there is no ledger, and `Unreachable`."""
+        from cryptosupport.domain.errors import BadSettings
+        from cryptosupport.ledger.schema import ready
+        from cryptosupport.ledger.verifying import SqlAuditLog
+
+        engine = self.ledger_engine()
+        if self._no_ledger_yet():
+            raise BadSettings(f"there is no ledger at {engine.url.database}: correct [ledger] url in desk.toml")
+        ready(engine)
+        return SqlAuditLog(engine)
 
     def _no_ledger_yet(self) -> bool:
         """Whether the ledger is a SQLite file that is not there."""

@@ -278,7 +278,10 @@ def canonical(facts: Any) -> bytes:
     >>> canonical({"b": "é", "a": None})
     b'{"a":null,"b":"\\xc3\\xa9"}'
     """
-    return json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _spell(facts).encode()
+
+
+_spell = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def _told(record: Verification | Beneficiary | None) -> dict[str, object] | None:

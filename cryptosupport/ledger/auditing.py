@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from cryptosupport import __version__
-from cryptosupport.domain.audit import Act, Entry, chained
+from cryptosupport.domain.audit import SEALED, Act, Entry, bound, spelt
 from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.withdrawals import Withdrawal, canonical, seal
 from cryptosupport.ledger import tables
 from cryptosupport.ledger.sums import chunks
-
-SEALED = "seal"
-"""The fact that says how a withdrawal's row has to be."""
 
 _A, _BOOK = tables.audit.c, tables.book.c
 _FACTS = msgspec.json.Decoder(dict[str, str | None])
@@ -42,36 +40,47 @@ class LogBook:
         values = []
         for act in acts:
             self._number += 1
-            self._hash = chained(self._hash, self._number, self._now, act)
-            values.append(
-                {
-                    "number": self._number,
-                    "at": self._now,
-                    "kind": act.kind,
-                    "subject": act.subject,
-                    "who": act.who,
-                    "facts": canonical(dict(act.facts)).decode(),
-                    "hash": self._hash,
-                }
-            )
+            facts = canonical(dict(act.facts)).decode()
+            told = {"kind": act.kind, "subject": act.subject, "who": act.who, "facts": facts}
+            self._hash = bound(self._hash, spelt(self._number, self._now, **told))
+            values.append({"number": self._number, "at": self._now, **told, "hash": self._hash})
         if values:
-            self._connection.execute(insert(tables.audit), values)
+            self._insert(values)
             head = {"audit_number": self._number, "audit_hash": self._hash}
             self._connection.execute(update(tables.book).values(head))
 
+    def _insert(self, values: Sequence[Mapping[str, object]]) -> None:
+        try:
+            self._connection.execute(insert(tables.audit), values)
+        except IntegrityError as error:
+            first, last = values[0]["number"], values[-1]["number"]
+            raise Tampered(
+                f"somebody put entries behind the end of the audit log, where {first} to {last} would stand: nothing "
+                "is recorded; pay nothing, run `cryptosupport audit verify` and find out who did it"
+            ) from error
+
     def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
         """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
-        for some in chunks([each for each in withdrawals if each.id >= self._sealed_from]):
+        for some in chunks(withdrawals):
             wanted = [each.request.request_id for each in some]
             said = dict(self._connection.execute(_LAST, {"some": wanted}).tuples().all())
             for each in some:
                 name = each.request.request_id
-                if name not in said or _FACTS.decode(said[name]).get(SEALED) != seal(each):
+                if name not in said and 0 < each.id < self._sealed_from:
+                    continue  # older than the log, and not changed since
+                if name not in said or _seal_in(said[name]) != seal(each):
                     raise Tampered(
                         f"{name} was changed in the database behind this program: its row is not as the audit log has "
                         f"it; pay nothing, look at `cryptosupport audit log --subject {name}` and find out who did it",
                         request_id=name,
                     )
+
+
+def _seal_in(facts: str) -> str | None:
+    try:
+        return _FACTS.decode(facts).get(SEALED)
+    except msgspec.DecodeError:
+        return None
 
 
 _LATEST = (

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, Table, bindparam, func, insert, select
 
 from cryptosupport.domain.audit import Act, Entry
 from cryptosupport.domain.freezes import Freeze, Scope
@@ -17,6 +17,7 @@ from cryptosupport.domain.statements import Signed, read_statement
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 from cryptosupport.ledger import lists, rows, tables
 from cryptosupport.ledger.auditing import LogBook, entry_of
+from cryptosupport.ledger.seals import contents_of, with_row
 from cryptosupport.ledger.sums import chunks, upsert
 
 _W = tables.withdrawal.c
@@ -88,8 +89,7 @@ class SqlRecords:
         names = ("id", "reason", "by", "proven", "at", "source", "expires_at", "lifted_at")
         values = {name: getattr(freeze, name) for name in names}
         values |= {"kind": freeze.scope.kind, "value": freeze.scope.value}
-        self._set(tables.freeze, values)
-        self.log(act)
+        self._set(tables.freeze, values, act)
 
     # -- what people sign
 
@@ -102,10 +102,9 @@ class SqlRecords:
 
     def add_statement(self, signed: Signed, act: Act) -> None:
         """Keep a statement whose signature was checked; a later one of the same operator replaces it."""
-        self.log(act)
         names = ("action", "subject", "operator", "at", "text")
         values = {name: getattr(signed.statement, name) for name in names}
-        self._set(tables.statement, values | {"signature": signed.signature, "number": self.log_book.number})
+        self._set(tables.statement, values | {"signature": signed.signature, "number": self.log_book.number + 1}, act)
 
     def changes(self, kind: str) -> list[Change]:
         """All versions of the operators or of the policy, the first one first; the last may not be in force yet."""
@@ -116,17 +115,16 @@ class SqlRecords:
     def set_change(self, change: Change, act: Act) -> None:
         """Record a version: a new one, or the last one as it goes on."""
         values = {name: getattr(change, name) for name in tables.change.c.keys()}  # noqa: SIM118
-        self._set(tables.change, values | {"loosens": msgspec.json.encode(change.loosens).decode()})
-        self.log(act)
+        self._set(tables.change, values | {"loosens": msgspec.json.encode(change.loosens).decode()}, act)
 
     def withdraw_change(self, change: Change, act: Act) -> None:
         """Take back a version that is not in force."""
         made = tables.change.c
-        self.connection.execute(
-            tables.change.delete().where(
-                made.kind == change.kind, made.number == change.number, made.active_at.is_(None)
-            )
+        gone = tables.change.delete().where(
+            made.kind == change.kind, made.number == change.number, made.active_at.is_(None)
         )
+        if self.connection.execute(gone).rowcount:
+            act = with_row(act, tables.change, {"kind": change.kind, "number": change.number}, gone=True)
         self.log(act)
 
     # -- notes
@@ -143,7 +141,7 @@ class SqlRecords:
         names = ("number", "at", "who", "kind", "text")
         values = {name: getattr(note, name) for name in names} | {"withdrawal_id": withdrawal.id}
         self.connection.execute(insert(tables.note), values)
-        self.log(act)
+        self.log(with_row(act, tables.note, values))
 
     # -- screening
 
@@ -158,7 +156,9 @@ class SqlRecords:
     def set_list(self, head: ListHead, added: Sequence[Listed], delisted: Sequence[Listed], act: Act) -> None:
         """Record an import: what came to the list, and what is no longer on it."""
         lists.set_list(self.connection, head, added, delisted)
-        self.log(act)
+        row = self.connection.execute(select(tables.screen_list).where(tables.screen_list.c.name == head.name))
+        contents = contents_of(self.connection, head.name)
+        self.log(with_row(act, tables.screen_list, row.mappings().one(), contents))
 
     def destinations(self, customers: Collection[str]) -> dict[str, list[str]]:
         """The destinations, by customer, that earlier withdrawals were approved for, each once."""
@@ -175,5 +175,7 @@ class SqlRecords:
         found = self.connection.execute(query.order_by(_W.id.desc()).limit(_MOST_PAID_BEFORE))
         return [rows.withdrawal_of(row) for row in found]
 
-    def _set(self, table: Any, values: dict[str, Any]) -> None:
+    def _set(self, table: Table, values: dict[str, Any], act: Act) -> None:
+        """Write a row, and the act with a digest of it."""
         self.connection.execute(upsert(self.connection, table), [values])
+        self.log(with_row(act, table, values))
