@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -20,13 +20,16 @@ from cryptosupport.domain.withdrawals import State
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import Premises
     from cryptosupport.desk.list_withdrawals import Unknown
+    from cryptosupport.desk.reveal import Personal
     from cryptosupport.desk.take_in import Line, Taken
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.outside.requestfiles import RequestLines
 
 _COLUMNS = ("request_id", "customer", "amount", "asset", "chain", "destination", "state", "why")
-_EXPLAINING = ("country", "source", "maker", "ended_by", "note", "booked", "decisions", "silent")
+_PERSONAL = ("note", "beneficiary", "notes")
+_EXPLAINING = ("country", "source", "maker", "ended_by", *_PERSONAL, "masked", "booked", "decisions", "silent")
+_REVEALED = tuple(f"personal.{name}" for name in _PERSONAL)
 _STOPPED = {State.REJECTED, State.HELD, State.WAITING, State.AWAITING_APPROVAL}
 _LOCK = "withdraw-run"
 _IN_FOURS = re.compile(r"^0x|.{1,4}")
@@ -124,34 +127,49 @@ def list_(
 
 @command.command(epilog="Example: cryptosupport withdraw show w-1 --json")
 @click.argument("request_ids", nargs=-1, required=True, metavar="REQUEST_ID...")
+@params.reveal
 @params.output
 @click.pass_obj
-def show(context: Context, request_ids: tuple[str, ...], output: str) -> None:
+def show(
+    context: Context, request_ids: tuple[str, ...], revealed_to: tuple[str, str] | None, output: str
+) -> None:  # fmt: skip
     """Show each withdrawal: its state, and what every rule said of it.
 
+    What is personal is not shown, unless --reveal asks for it: the audit log has who
+    looked and why, and [privacy] reveals_per_hour in desk.toml how often one may.
+
     \b
-    Exit codes: 0 told; 4 one is not recorded; 6 the ledger cannot be reached.
+    Exit codes: 0 told; 3 too many were revealed within the hour; 4 one is not recorded;
+    6 the ledger cannot be reached; 8 the key of personal data is missing.
     """
     from cryptosupport.desk.list_withdrawals import find_each
 
-    found = find_each(context.ledger(make=False), request_ids)
-    _show(output, _found(context, found), single=len(request_ids) == 1)
+    ledger, further = context.ledger(make=False), () if revealed_to is None else _REVEALED
+    records = _found(context, find_each(ledger, request_ids), lambda row: _revealed(context, ledger, row, revealed_to))
+    _show(output, records, len(request_ids) == 1, further, columns=(*_COLUMNS, *further))
 
 
 @command.command(epilog="Example: cryptosupport withdraw explain w-1")
 @click.argument("request_id")
+@params.reveal
 @params.output
 @click.pass_obj
-def explain(context: Context, request_id: str, output: str) -> None:
+def explain(context: Context, request_id: str, revealed_to: tuple[str, str] | None, output: str) -> None:
     """Explain a withdrawal: all decisions on it with every rule and its numbers, and why other rules kept silent.
 
+    What is personal is masked, unless --reveal asks for it: the audit log has who
+    looked and why, and [privacy] reveals_per_hour in desk.toml how often one may.
+
     \b
-    Exit codes: 0 told; 4 it is not recorded; 6 the ledger cannot be reached.
+    Exit codes: 0 told; 3 too many were revealed within the hour; 4 it is not recorded;
+    6 the ledger cannot be reached; 8 the key of personal data is missing.
     """
     from cryptosupport.desk.explain_withdrawal import as_record, explain_withdrawal
 
-    explained = explain_withdrawal(context.ledger(make=False), request_id, context.earlier_policy)
-    _show(output, [as_record(explained)], True, _EXPLAINING, _explained)
+    ledger = context.ledger(make=False)
+    explained = explain_withdrawal(ledger, request_id, context.earlier_policy)
+    personal = _reveal(context, ledger, explained.withdrawal, revealed_to)
+    _show(output, [as_record(explained, personal)], True, _EXPLAINING, _explained)
 
 
 @command.command(epilog="Example: cryptosupport withdraw cancel w-1 --operator alice")
@@ -303,8 +321,31 @@ def _taken(context: Context, rows: Iterable[Taken], single: bool) -> Iterator[ou
             yield withdrawal_record(result) | {"repeated": taken.repeated}
 
 
-def _found(context: Context, rows: Iterable[Withdrawal | Unknown]) -> Iterator[out.Record]:
-    """The withdrawals as records; the exit code is 4 from the first one on that is not recorded."""
+def _reveal(
+    context: Context, ledger: Ledger, withdrawal: Withdrawal, to: tuple[str, str] | None
+) -> Personal | None:  # fmt: skip
+    """What is personal of a withdrawal, where an operator asked for it and said why."""
+    from cryptosupport.desk.reveal import reveal
+
+    if to is None:
+        return None
+    operator, reason = to
+    who = context.prove(operator, "reveal", withdrawal.request.request_id)
+    return reveal(ledger, withdrawal, who, reason, context.reveals_per_hour)
+
+
+def _revealed(context: Context, ledger: Ledger, row: Withdrawal, to: tuple[str, str] | None) -> out.Record:
+    """The same as further fields of its record."""
+    from cryptosupport.desk.reveal import personal_record
+
+    personal = _reveal(context, ledger, row, to)
+    return {} if personal is None else {"personal": personal_record(personal)}
+
+
+def _found(
+    context: Context, rows: Iterable[Withdrawal | Unknown], further: Callable[[Withdrawal], out.Record]
+) -> Iterator[out.Record]:
+    """The withdrawals as records with ``further`` fields; the exit code is 4 from the first that is not recorded on."""
     from cryptosupport.desk.list_withdrawals import Unknown
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
@@ -313,7 +354,7 @@ def _found(context: Context, rows: Iterable[Withdrawal | Unknown]) -> Iterator[o
             context.exit_code = row.error.exit_code
             yield {"input": "…" if is_secret(row.request_id) else row.request_id, "error": _error(row.error)}
         else:
-            yield withdrawal_record(row)
+            yield {**withdrawal_record(row), **further(row)}
 
 
 def _error(error: SupportError) -> out.Record:
@@ -329,13 +370,14 @@ def _show(
     single: bool = False,
     further: Sequence[str] = (),
     detail: Callable[[out.Record], str] | None = None,
+    columns: Sequence[str] = _COLUMNS,
 ) -> None:
     """Print withdrawals; ``further`` fields stand at the end of their records."""
     from cryptosupport.domain.withdrawal_record import FIELDS
 
     if output == "table":
         records = ({**record, "why": _why(record)} for record in records)
-    out.show(output, records, columns=_COLUMNS, fields=(*FIELDS, *further), single=single, detail=detail or _text)
+    out.show(output, records, columns=columns, fields=(*FIELDS, *further), single=single, detail=detail or _text)
 
 
 def _why(record: out.Record) -> str:
@@ -386,9 +428,20 @@ def _text(record: out.Record, begins: str = "{}: ") -> str:
         ("recorded", record["created_at"]),
         ("changed", record["updated_at"] if record["updated_at"] != record["created_at"] else None),
         ("policy", decision["policy"]),
+        *_personal(record.get("personal", {})),
     ]
     first = "".join(f"{out.printable(line)}\n" for line in said)
     return f"{first}\n{out.aligned(lines)}\nrules\n{_rules(decision)}"
+
+
+def _personal(record: out.Record) -> list[tuple[str, Any]]:
+    """What is personal, or its masks."""
+    to = record.get("beneficiary")
+    if isinstance(to, Mapping):
+        own = "their own wallet" if to["self_hosted"] else None
+        to = ", ".join(filter(None, (to["name"], to["provider"], own, to["proof"])))
+    notes = [(each["kind"], f"{each['text']} ({each['who']}, {each['at']})") for each in record.get("notes", ())]
+    return [("note", record.get("note")), ("beneficiary", to), *notes]
 
 
 def _rules(decision: out.Record) -> str:
@@ -404,7 +457,7 @@ def _explained(record: out.Record) -> str:
         ("came by", record["source"]),
         ("brought by", record["maker"]),
         ("cancelled by", record["ended_by"]),
-        ("note", record["note"]),
+        *([] if "personal" in record else _personal(record)),
         ("counts in limits", _counts(record, booked) if booked else "no"),
     ]
     parts = [_text(record), out.aligned(facts)]

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import SystemClock, at_terminal, say
-from cryptosupport.context.opening import Opening
+from cryptosupport.context.privacy import Privacy
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(Opening):
+class Context(Privacy):
     """What a command works with."""
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ class Context(Opening):
             self._passing = TemporaryDirectory(prefix="cryptosupport-")
             self._engine = engine = open_engine("sqlite:///ledger.db", Path(self._passing.name))
         ready(engine)
-        return SqlLedger(engine, time_of(self.clock))
+        return SqlLedger(engine, time_of(self.clock), self.personal_keys)
 
     def last_prices(self) -> Mapping[str, Quantity]:
         """The last prices that counted lately, in USD; none without a ledger, and a warning where it cannot be read."""
@@ -292,6 +292,11 @@ class Context(Opening):
 
             return status(self.ledger_engine())
 
+        def personal() -> tuple[str | None, tuple[str, ...]]:
+            from cryptosupport.ledger.personal import key_in_force
+
+            return key_in_force(self.ledger_engine()), self.personal_keys.key_ids()
+
         def last_decision() -> int | None:
             from cryptosupport.ledger.schema import last_decision
 
@@ -306,4 +311,5 @@ class Context(Opening):
             ledger=ledger,
             last_decision=last_decision,
             now=self.clock.milliseconds,
+            personal=personal,
         )

@@ -25,6 +25,16 @@ def password(name: str) -> str | None:
         raise BadSettings(f"the keyring cannot be read: {error}") from error
 
 
+def set_password(name: str, value: str) -> None:
+    """Keep ``value`` under ``name``. Raises `BadSettings`."""
+    from keyring.errors import KeyringError
+
+    try:
+        _keyring().set_password("cryptosupport", name, value)
+    except (KeyringError, OSError) as error:
+        raise BadSettings(f"the keyring cannot be written: {error}") from error
+
+
 def backends() -> tuple[str, ...]:
     """The keyring backends that are asked, in their order, each as "module.Class"; none when no secret can be kept.
 
