@@ -24,7 +24,7 @@ from cryptosupport.context import Context, say
 from cryptosupport.domain.errors import Interrupted, SupportError
 
 _INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
-_NOT_COMMANDS = {"__init__", "params", "output", "approving", "policychanges"}
+_NOT_COMMANDS = {"__init__", "params", "output", "approving", "policychanges", "withdrawals"}
 
 
 class _Root(params.Group):

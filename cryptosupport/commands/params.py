@@ -180,6 +180,20 @@ class Person(click.ParamType[str]):
         return name
 
 
+class Reason(click.ParamType[str]):
+    """Why somebody does something."""
+
+    name = "text"
+    _LONGEST = 500
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        if not value.isprintable() or not value.strip() or len(value) > self._LONGEST:
+            self.fail(f"write why, in up to {self._LONGEST} printable characters", param, ctx)
+        reason: str = value
+        return reason
+
+
 class Source(click.File):
     """A file to read bytes from; `-` is stdin."""
 
@@ -324,3 +338,26 @@ def signing(function: F) -> F:
 
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen, and record nothing.")
+
+
+def reveal(function: F) -> F:
+    """Add --reveal, --reason and --operator; the command gets `revealed_to`: (operator, reason), None without."""
+
+    def take(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        operator, reason = ctx.params.pop("operator", None), ctx.params.pop("reason", None)
+        if value and (operator is None or reason is None):
+            raise click.UsageError("--reveal is told to the audit log: say who by --operator, and why by --reason", ctx)
+        if not value and (operator, reason) != (None, None):
+            raise click.UsageError("--operator and --reason are those of --reveal: give it too", ctx)
+        ctx.params["revealed_to"] = (operator, reason) if value else None
+
+    flag: Callable[[F], F] = click.option(
+        "--reveal", is_flag=True, expose_value=False, callback=take, help="Show notes and beneficiary in clear."
+    )
+    why: Callable[[F], F] = click.option(
+        "--reason", type=Reason(), is_eager=True, metavar="TEXT", help="Why, with --reveal; the audit log keeps it."
+    )
+    who: Callable[[F], F] = click.option(
+        "--operator", type=Person(), is_eager=True, metavar="NAME", help="Who looks, with --reveal."
+    )
+    return flag(why(who(function)))

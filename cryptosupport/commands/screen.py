@@ -11,8 +11,10 @@ import click
 from cryptosupport.commands import output as out
 from cryptosupport.commands import params
 from cryptosupport.context import Context
+from cryptosupport.domain.operators import Role
 
 if TYPE_CHECKING:
+    from cryptosupport.context.signing import Hand
     from cryptosupport.desk.screen_lists import Imported
     from cryptosupport.desk.show_lists import Freshness
 
@@ -24,6 +26,7 @@ _ENTRY_FIELDS = ("list", "kind", "address", "key", "customer", "tag", "entry", "
 _IMPORT = ("list", "kind", "source", "as_of", "imported_at", "entries", "added", "delisted", "unchanged")
 _IMPORT_FIELDS = (*_IMPORT, "digest", "sha256", "stopped", "freed", "repaired")
 _MOST_WARNINGS = 20
+_IMPORTS = frozenset({Role.OPS, Role.COMPLIANCE})
 _CHECK = ("address", "sanctions", "blocked", "needs_memo", "allowed")
 _CHECK_FIELDS = ("address", "key", "stopped", "sanctions", "blocked", "needs_memo", "allowed")
 
@@ -40,12 +43,13 @@ def command() -> None:
 @click.option("--format", "form", type=click.Choice(["xml", "text"]), help="Of FILE, unless its start tells.")
 @click.option("--accept-shrink", is_flag=True, help="Take it with less than half of the entries of before.")
 @click.option("--accept-older", is_flag=True, help="Take it although it is older than what was imported.")
-@params.operator_option("Who imports it.")
+@params.operator_option("Who imports it, and signs for that; cron need not.")
+@params.signing
 @params.output
 @click.pass_obj
 def import_(
     context: Context, source: IO[bytes], name: str, kind: str, form: str | None, accept_shrink: bool,
-    accept_older: bool, operator: str | None, output: str,
+    accept_older: bool, operator: str | None, hand: Hand, output: str,
 ) -> None:  # fmt: skip
     """Make FILE the list NAME: what is not in it is delisted. All of it counts, or nothing.
 
@@ -62,12 +66,11 @@ def import_(
     """
     from cryptosupport.desk.screen_lists import import_list
     from cryptosupport.desk.show_lists import import_record
-    from cryptosupport.domain.audit import PROGRAM
     from cryptosupport.domain.screening import ListKind
     from cryptosupport.outside.listfiles import read_list
 
     context.guard_settings()
-    called, what, who = _name(source), ListKind(kind), f"{operator} (unproven)" if operator else PROGRAM
+    called, what, who = _name(source), ListKind(kind), context.prove(operator, hand, _IMPORTS, "import")[0]
     file = read_list(source, called, what, form)
     taking = {"shrink": accept_shrink, "older": accept_older}
     imported = import_list(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,6 +11,8 @@ import click
 
 from cryptosupport.commands import approving, params
 from cryptosupport.commands import output as out
+from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, text_of
+from cryptosupport.commands.withdrawals import show as show_all
 from cryptosupport.context import Context
 from cryptosupport.domain.errors import BadInput, Locked, SupportError
 from cryptosupport.domain.identifiers import is_secret, shortened
@@ -22,16 +23,13 @@ if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
     from cryptosupport.desk.cases import Premises
     from cryptosupport.desk.list_withdrawals import Unknown
+    from cryptosupport.desk.reveal import Personal
     from cryptosupport.desk.take_in import Line, Taken
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.outside.requestfiles import RequestLines
 
-_COLUMNS = ("request_id", "customer", "amount", "asset", "chain", "destination", "state", "why")
-_EXPLAINING = ("country", "source", "maker", "ended_by", "note", "booked", "decisions", "silent")
-_STOPPED = {State.REJECTED, State.HELD, State.WAITING, State.AWAITING_APPROVAL}
 _LOCK = "withdraw-run"
-_IN_FOURS = re.compile(r"^0x|.{1,4}")
 
 Options: TypeAlias = Mapping[str, str | None]
 """The options that make a request, by the field that they name."""
@@ -88,7 +86,7 @@ def submit(
     with _books(context, dry_run) as (ledger, premises):
         intake = Intake(ledger, premises, _telling(context), context.same_policy, proven=proven)
         rows = out.progress(intake.take_in(batches), lines, context.options.quiet, "taking in")
-        _show(output, _taken(context, rows, lines is None), lines is None, ("repeated",), _text_of(dry_run))
+        show_all(output, _taken(context, rows, lines is None), lines is None, ("repeated",), text_of(dry_run))
 
 
 @command.command("list", epilog="Example: cryptosupport withdraw list --state held --since 24h -o csv")
@@ -123,39 +121,59 @@ def list_(
     before = _overdue_before(context) if overdue else None
     wanted = Wanted(customer, destination, txid, tuple(map(State, states)), since, before)
     found = context.ledger(make=False).withdrawals(wanted)
-    _show(output, map(withdrawal_record, found))
+    show_all(output, map(withdrawal_record, found))
 
 
 @command.command(epilog="Example: cryptosupport withdraw show w-1 --json")
 @click.argument("request_ids", nargs=-1, required=True, metavar="REQUEST_ID...")
+@params.reveal
+@params.signing
 @params.output
 @click.pass_obj
-def show(context: Context, request_ids: tuple[str, ...], output: str) -> None:
+def show(
+    context: Context, request_ids: tuple[str, ...], revealed_to: tuple[str, str] | None, hand: Hand, output: str
+) -> None:
     """Show each withdrawal: its state, and what every rule said of it.
 
+    What is personal is not shown, unless --reveal asks for it: the audit log has who
+    looked and why, and [privacy] reveals_per_hour in desk.toml how often one may.
+
     \b
-    Exit codes: 0 told; 4 one is not recorded; 6 the ledger cannot be reached.
+    Exit codes: 0 told; 3 too many were revealed within the hour; 4 one is not recorded;
+    6 the ledger cannot be reached; 8 the key of personal data is missing.
     """
     from cryptosupport.desk.list_withdrawals import find_each
 
-    found = find_each(context.ledger(make=False), request_ids)
-    _show(output, _found(context, found), single=len(request_ids) == 1)
+    ledger, further = context.ledger(make=False), () if revealed_to is None else REVEALED
+    to = context.revealing(revealed_to, hand)
+    records = _found(context, find_each(ledger, request_ids), lambda row: _revealed(context, ledger, row, to))
+    show_all(output, records, len(request_ids) == 1, further, columns=(*COLUMNS, *further))
 
 
 @command.command(epilog="Example: cryptosupport withdraw explain w-1")
 @click.argument("request_id")
+@params.reveal
+@params.signing
 @params.output
 @click.pass_obj
-def explain(context: Context, request_id: str, output: str) -> None:
+def explain(
+    context: Context, request_id: str, revealed_to: tuple[str, str] | None, hand: Hand, output: str
+) -> None:
     """Explain a withdrawal: all decisions on it with every rule and its numbers, and why other rules kept silent.
 
+    What is personal is masked, unless --reveal asks for it: the audit log has who
+    looked and why, and [privacy] reveals_per_hour in desk.toml how often one may.
+
     \b
-    Exit codes: 0 told; 4 it is not recorded; 6 the ledger cannot be reached.
+    Exit codes: 0 told; 3 too many were revealed within the hour; 4 it is not recorded;
+    6 the ledger cannot be reached; 8 the key of personal data is missing.
     """
     from cryptosupport.desk.explain_withdrawal import as_record, explain_withdrawal
 
-    explained = explain_withdrawal(context.ledger(make=False), request_id, context.earlier_policy)
-    _show(output, [as_record(explained)], True, _EXPLAINING, _explained)
+    ledger = context.ledger(make=False)
+    told = explain_withdrawal(ledger, request_id, context.earlier_policy)
+    personal = _reveal(context, ledger, told.withdrawal, context.revealing(revealed_to, hand))
+    show_all(output, [as_record(told, personal)], True, EXPLAINING, explained)
 
 
 @command.command(epilog="Example: cryptosupport withdraw cancel w-1 --operator alice")
@@ -179,7 +197,7 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
     who, _ = context.prove(operator, hand, frozenset(Role), "cancel")
     with _books(context, dry_run) as (ledger, premises):
         cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator, who))
-        _show(output, [cancelled], True, detail=_text_of(dry_run))
+        show_all(output, [cancelled], True, detail=text_of(dry_run))
 
 
 @command.command(epilog="Example: cryptosupport withdraw run --fail-if-locked")
@@ -204,7 +222,7 @@ def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> N
     moved: list[Withdrawal] = []
     with _unless_locked(context, fail_if_locked), context.run_lock(_LOCK), _books(context, dry_run) as books:
         moved = run_once(*books, context.alarms)
-    _show(output, map(withdrawal_record, moved))
+    show_all(output, map(withdrawal_record, moved))
 
 
 for each in approving.COMMANDS:
@@ -319,8 +337,27 @@ def _taken(context: Context, rows: Iterable[Taken], single: bool) -> Iterator[ou
             yield withdrawal_record(result) | {"repeated": taken.repeated}
 
 
-def _found(context: Context, rows: Iterable[Withdrawal | Unknown]) -> Iterator[out.Record]:
-    """The withdrawals as records; the exit code is 4 from the first one on that is not recorded."""
+def _reveal(
+    context: Context, ledger: Ledger, withdrawal: Withdrawal, to: tuple[str, str] | None
+) -> Personal | None:  # fmt: skip
+    """What is personal of a withdrawal, where an operator asked for it and said why."""
+    from cryptosupport.desk.reveal import reveal
+
+    return None if to is None else reveal(ledger, withdrawal, *to, context.reveals_per_hour)
+
+
+def _revealed(context: Context, ledger: Ledger, row: Withdrawal, to: tuple[str, str] | None) -> out.Record:
+    """The same as further fields of its record."""
+    from cryptosupport.desk.reveal import personal_record
+
+    personal = _reveal(context, ledger, row, to)
+    return {} if personal is None else {"personal": personal_record(personal)}
+
+
+def _found(
+    context: Context, rows: Iterable[Withdrawal | Unknown], further: Callable[[Withdrawal], out.Record]
+) -> Iterator[out.Record]:
+    """The withdrawals as records with ``further`` fields; the exit code is 4 from the first that is not recorded on."""
     from cryptosupport.desk.list_withdrawals import Unknown
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
@@ -329,112 +366,8 @@ def _found(context: Context, rows: Iterable[Withdrawal | Unknown]) -> Iterator[o
             context.exit_code = row.error.exit_code
             yield {"input": "…" if is_secret(row.request_id) else row.request_id, "error": _error(row.error)}
         else:
-            yield withdrawal_record(row)
+            yield {**withdrawal_record(row), **further(row)}
 
 
 def _error(error: SupportError) -> out.Record:
     return {"code": error.code, "message": error.message}
-
-
-# -- printing --------------------------------------------------------------------------------------------------------
-
-
-def _show(
-    output: str,
-    records: Iterable[out.Record],
-    single: bool = False,
-    further: Sequence[str] = (),
-    detail: Callable[[out.Record], str] | None = None,
-) -> None:
-    """Print withdrawals; ``further`` fields stand at the end of their records."""
-    from cryptosupport.domain.withdrawal_record import FIELDS
-
-    if output == "table":
-        records = ({**record, "why": _why(record)} for record in records)
-    out.show(output, records, columns=_COLUMNS, fields=(*FIELDS, *further), single=single, detail=detail or _text)
-
-
-def _why(record: out.Record) -> str:
-    """Why it is not allowed: what the strictest rule says, or what is wrong with the line."""
-    if (error := record.get("error")) is not None:
-        where = f"line {record['line']}" if "line" in record else record["input"]
-        return f"{where}: {error['message']}"
-    return next(iter(_reasons(record)), "")
-
-
-def _reasons(record: out.Record) -> list[str]:
-    """What the strictest rules say of one that they keep from going on."""
-    decision = record["decision"]
-    if record["state"] not in _STOPPED:
-        return []
-    strictest = (rule for rule in decision["rules"] if rule["outcome"] == decision["outcome"])
-    return [f"{rule['reason']} ({rule['name']})" for rule in strictest]
-
-
-def _text_of(dry_run: bool) -> Callable[[out.Record], str]:
-    """What a person reads of one; in a dry run it says "would be"."""
-    return lambda record: _text(record, "Would be {}: " if dry_run else "{}: ")
-
-
-def _text(record: out.Record, begins: str = "{}: ") -> str:
-    """The sentence and the reasons first, then the facts that there are, then every rule."""
-    decision, destination = record["decision"], record["destination"]
-    state = record["state"].replace("_", " ")
-    what = f"{record['amount']} {record['asset']} on {record['chain']} to {destination} for {record['customer']}."
-    sentence = begins.format(state)
-    said = [sentence[0].upper() + sentence[1:] + what, *(f"{reason}." for reason in _reasons(record))]
-    if record.get("repeated"):
-        said.append(f"It was recorded before, at {record['created_at']}; nothing was changed.")
-    prices = ", ".join(f"{symbol} {usd}" for symbol, usd in decision["prices"].items())
-    lines = [
-        ("request_id", record["request_id"]),
-        ("customer", record["customer"]),
-        ("tier", record["tier"]),
-        ("amount", f"{record['amount']} {record['asset']} ({record['base_units']} base units)"),
-        ("value", decision["value_usd"] and f"{decision['value_usd']} USD, at {prices or 'prices of before'}"),
-        ("chain", record["chain"]),
-        ("destination", destination),
-        ("", " ".join(_IN_FOURS.findall(destination))),
-        ("memo", record["memo"]),
-        ("state", state),
-        ("wallet", record["wallet"]),
-        ("txid", record["txid"]),
-        ("recorded", record["created_at"]),
-        ("changed", record["updated_at"] if record["updated_at"] != record["created_at"] else None),
-        ("policy", decision["policy"]),
-    ]
-    first = "".join(f"{out.printable(line)}\n" for line in said)
-    return f"{first}\n{out.aligned(lines)}\nrules\n{_rules(decision)}"
-
-
-def _rules(decision: out.Record) -> str:
-    return out.aligned((f"  {rule['outcome']}", f"{rule['name']}: {rule['reason']}") for rule in decision["rules"])
-
-
-def _explained(record: out.Record) -> str:
-    """All that is known of it, its decisions one after another, and the rules that do not speak of it."""
-    *earlier, _ = record["decisions"]
-    booked, silent = record["booked"], record["silent"]
-    facts = [
-        ("country", record["country"]),
-        ("came by", record["source"]),
-        ("brought by", record["maker"]),
-        ("cancelled by", record["ended_by"]),
-        ("note", record["note"]),
-        ("counts in limits", _counts(record, booked) if booked else "no"),
-    ]
-    parts = [_text(record), out.aligned(facts)]
-    parts += [f"decided before, at {turn['at']}: {turn['outcome']}\n{_rules(turn)}" for turn in reversed(earlier)]
-    if silent:
-        reasons = out.aligned((f"  {rule['name']}", rule["reason"]) for rule in silent)
-        parts.append(f"rules that speak of others\n{reasons}")
-    return "\n".join(parts)
-
-
-def _counts(record: out.Record, booked: out.Record) -> str:
-    """What counts of it, as what, since when, and where it does not."""
-    value = f" or {booked['value_usd']} USD" if booked["value_usd"] is not None else ""
-    fee = f", and up to {booked['fee_usd']} USD for the fee" if booked["fee_usd"] != "0" else ""
-    waits = " while it waits" if booked["waits"] else ""
-    but = f"; not in {', '.join(booked['not_in'])}" if booked["not_in"] else ""
-    return f"{booked['amount']} {record['asset']}{value}{fee}{waits}, since {booked['since']}{but}"

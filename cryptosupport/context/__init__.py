@@ -152,6 +152,11 @@ class Context(WithGuards):
 
             return status(self.ledger_engine())
 
+        def personal() -> tuple[str | None, tuple[str, ...]]:
+            from cryptosupport.ledger.personal import key_in_force
+
+            return key_in_force(self.ledger_engine()), self.personal_keys.key_ids()
+
         def last_decision() -> int | None:
             from cryptosupport.ledger.schema import last_decision
 
@@ -166,4 +171,5 @@ class Context(WithGuards):
             ledger=ledger,
             last_decision=last_decision,
             now=self.clock.milliseconds,
+            personal=personal,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from cryptosupport.context.opening import Opening
+from cryptosupport.context.privacy import Privacy
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptosupport.ledger.verifying import SqlAuditLog
 
 
-class WithLedger(Opening):
+class WithLedger(Privacy):
     """The ledger, when it is first asked for."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class WithLedger(Opening):
             self._passing = TemporaryDirectory(prefix="cryptosupport-")
             self._engine = engine = open_engine("sqlite:///ledger.db", Path(self._passing.name))
         ready(engine)
-        return SqlLedger(engine, time_of(self.clock))
+        return SqlLedger(engine, time_of(self.clock), self.personal_keys)
 
     def audit_log(self) -> SqlAuditLog:
         """The audit log, to be read. Raises `BadSettings` where there is no ledger, and `Unreachable`."""

@@ -101,6 +101,15 @@ class WithPeople(WithLedger):
             people.speaks(signed, action, subject, records, roles)
         return f"operator {operator}", True
 
+    def revealing(self, asked: tuple[str, str] | None, hand: Hand) -> tuple[str, str] | None:
+        """Who looks at personal data, as the audit log names them, and why; None where nobody asked to."""
+        from cryptosupport.domain.operators import Role
+
+        if asked is None:
+            return None
+        roles = frozenset({Role.SUPPORT, Role.COMPLIANCE, Role.OPS, Role.APPROVER})
+        return self.prove(asked[0], hand, roles, "reveal")[0], asked[1]
+
     @property
     def freeze_file(self) -> Path:
         """The freeze file of this machine."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cryptosupport.domain.money import format_base_units
+from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.decision import PROVIDER, TRAVEL_RULE, Voice
 from cryptosupport.domain.ports import Provider
 from cryptosupport.domain.prices import MICRO
@@ -52,8 +53,8 @@ class AskedProvider:
             "country": request.country,
             "value_usd": None if value is None else format_base_units(value, MICRO),
         }
-        to = request.beneficiary
         if self._rule == TRAVEL_RULE:  # nobody else hears who receives it
+            to = opened(request.beneficiary)
             names = ("name", "provider", "self_hosted", "proof")
             question["beneficiary"] = None if to is None else {name: getattr(to, name) for name in names}
         return question

@@ -10,6 +10,7 @@ from typing import Protocol
 from cryptosupport.desk.guards import Guarding, Guards, ask_guards
 from cryptosupport.domain.books import Books, Records
 from cryptosupport.domain.money import NOTHING, Asset, Quantity
+from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.decision import HARD_CAP, HOT_WALLET, SETTINGS, Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case, Evidence, Judge, NotKnown
 from cryptosupport.domain.policy.rules import Booking
@@ -232,8 +233,11 @@ def _wallet(each: Incoming, chain: ChainFacts) -> str | None:
 
 
 def evidence_of(request: Request) -> dict[str, Evidence]:
-    """What the request shows. A beneficiary is shown by a name, and by a provider or that the wallet is their own."""
-    shown, to = request.verification, request.beneficiary
+    """What the request shows. A beneficiary is shown by a name, and by a provider or that the wallet is their own.
+
+    Raises as `Sealed.open` does.
+    """
+    shown, to = request.verification, opened(request.beneficiary)
     found = {}
     if shown is not None:
         at = None if shown.at is None else shown.at * 1000

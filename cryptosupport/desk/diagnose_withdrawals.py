@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
+from cryptosupport.desk.verdicts import Outcome, Verdict, bad_settings, ok, unreachable, warn
 from cryptosupport.domain.errors import BadSettings, Unreachable
+from cryptosupport.domain.personal import SUBJECT
 from cryptosupport.domain.policy.lint import Remark
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.policy.rules import Policy
@@ -26,7 +27,8 @@ class Withdrawing:
 
     ``policy`` is None without policy.toml. ``intake`` reads the keys that sign requests. ``prices`` are those of all
     assets, with what is wrong with their files; ``ledger`` the record of `ledger status`. ``last_decision`` is when the
-    ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970.
+    ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970. ``personal`` are the
+    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids.
     """
 
     policy: Callable[[], Policy | None]
@@ -37,6 +39,7 @@ class Withdrawing:
     ledger: Callable[[], Mapping[str, Any]]
     last_decision: Callable[[], int | None]
     now: Callable[[], int]
+    personal: Callable[[], tuple[str | None, tuple[str, ...]]]
 
 
 def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
@@ -56,7 +59,10 @@ def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
         yield bad_settings("intake", error.message, "correct [intake] in desk.toml")
     if any(rule.max_value is not None or rule.above_value is not None for rule in policy.rules):
         yield from _prices(withdrawing)
-    yield _ledger(withdrawing)
+    ledger = _ledger(withdrawing)
+    yield ledger
+    if ledger.outcome is Outcome.OK:
+        yield _personal(withdrawing)
 
 
 def _policy(policy: Policy, remarks: Callable[[Policy], Sequence[Remark]]) -> Iterator[Verdict]:
@@ -106,3 +112,17 @@ def _ledger(withdrawing: Withdrawing) -> Verdict:
         return bad_settings("ledger", f"{said}; nothing is decided until it is right", "set it: run an NTP client")
     recorded, last = sum(status["withdrawals"].values()), status["last_decision_at"] or "none"
     return ok("ledger", f"{status['url']}, {recorded} withdrawals, last decision {last}")
+
+
+def _personal(withdrawing: Withdrawing) -> Verdict:
+    try:
+        in_force, held = withdrawing.personal()
+    except BadSettings as error:
+        return bad_settings("personal data", error.message, "see `cryptosupport keys check`")
+    if in_force is not None and in_force not in held:
+        said = f"it is sealed with the key {in_force}, which the keyring does not hold"
+        return bad_settings("personal data", said, f"put it back with `cryptosupport keys set {SUBJECT}`")
+    if not held:
+        said = "note and beneficiary are kept in clear"
+        return warn("personal data", said, f"run `cryptosupport keys set {SUBJECT} --random`")
+    return ok("personal data", f"sealed with the key {in_force or held[0]}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptosupport.desk.list_withdrawals import find
+from cryptosupport.desk.reveal import Personal, masked_record, personal_record
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.money import NOTHING, Quantity, format_base_units
 from cryptosupport.domain.policy.decision import Decision
@@ -15,20 +16,22 @@ from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.policy.why import Spoken, explain
 from cryptosupport.domain.prices import MICRO
 from cryptosupport.domain.withdrawal_record import decision_record, moment, withdrawal_record
-from cryptosupport.domain.withdrawals import State, Withdrawal
+from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
     """A withdrawal with all decisions on it, the first one first, and the rules that the last one heard nothing of.
 
-    ``uncounted`` names the rules of whose sums it is no part, though it is booked.
+    ``uncounted`` names the rules of whose sums it is no part, though it is booked. ``notes`` are what was written about
+    it, the first one first.
     """
 
     withdrawal: Withdrawal
     decisions: tuple[Decision, ...]
     silent: tuple[Spoken, ...]
     uncounted: tuple[str, ...]
+    notes: tuple[Note, ...] = ()
 
 
 def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[str], Policy]) -> Explained:
@@ -37,6 +40,8 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
     ``read_policy`` reads the text that the ledger kept of it. Raises `NoSuchRecord`.
     """
     withdrawal = find(ledger, request_id)
+    with ledger.look() as records:
+        notes = records.notes(withdrawal.id)
     text = ledger.policy(withdrawal.decision.policy)
     judge = Judge(Policy(()) if text is None else read_policy(text))
     case = Case(withdrawal.booking, withdrawal.decision.at)
@@ -46,23 +51,31 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
         tuple(ledger.decisions(withdrawal.id)),
         tuple(each for each in spoken if not each.matches),
         tuple(sorted(judge.windows[window].matching.name for window in withdrawal.unbooked if window in judge.windows)),
+        tuple(notes),
     )
 
 
-def as_record(explained: Explained) -> dict[str, Any]:
-    """The record of the withdrawal with what explains it; `silent` rules are those that do not match."""
+def as_record(explained: Explained, personal: Personal | None = None) -> dict[str, Any]:
+    """The record of the withdrawal with what explains it; `silent` rules are those that do not match.
+
+    `note`, `beneficiary` and the texts of `notes` are masked, and `masked` is true where there are any, unless
+    ``personal`` was revealed: then it stands by itself too.
+    """
     withdrawal = explained.withdrawal
+    hidden = masked_record(withdrawal, explained.notes)
+    shown = hidden if personal is None else personal_record(personal)
     turns = enumerate(explained.decisions, 1)
     return withdrawal_record(withdrawal) | {
         "country": withdrawal.request.country,
         "source": withdrawal.source,
         "maker": withdrawal.maker,
         "ended_by": withdrawal.ended_by,
-        "note": withdrawal.request.note,
+        **shown,
+        "masked": personal is None and any(hidden.values()),
         "booked": _booked(withdrawal, explained.uncounted),
         "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],
         "silent": [{"name": rule.rule, "reason": rule.reason} for rule in explained.silent],
-    }
+    } | ({} if personal is None else {"personal": shown})
 
 
 def _booked(withdrawal: Withdrawal, uncounted: tuple[str, ...]) -> dict[str, Any] | None:

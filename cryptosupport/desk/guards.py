@@ -11,6 +11,7 @@ from cryptosupport.domain.addresses import Address, looks_alike
 from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.freezes import FileLine, that_cover
+from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.decision import (
     ALLOW_LIST,
     BLOCK_LIST,
@@ -217,7 +218,7 @@ class Guards:
             return
         if booking.value is None:
             yield Voice(TRAVEL_RULE, Outcome.HOLD, f"whether it is above {usd(above)}: no value", unknown=True)
-        elif request.beneficiary is None or request.beneficiary.name is None:
+        elif (to := opened(request.beneficiary)) is None or to.name is None:
             yield Voice(TRAVEL_RULE, Outcome.HOLD, f"above {usd(above)} it has to be told who receives it")
         elif guarding.travel_rule is not None:
             yield guarding.travel_rule.answer(request) or _not_asked(TRAVEL_RULE)

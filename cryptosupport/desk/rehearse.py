@@ -66,5 +66,8 @@ class _Rehearsed:
     def policy(self, hash: str) -> str | None:
         return self.ledger.policy(hash)
 
+    def scrub(self) -> None:
+        """Nothing was changed."""
+
     def close(self) -> None:
         self.ledger.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,21 +9,11 @@ from cryptosupport.desk.approve import needed, who_said
 from cryptosupport.desk.cases import Premises
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.people import People
+from cryptosupport.domain.addresses import in_fours
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.withdrawal_record import moment, voice_record
 from cryptosupport.domain.withdrawals import State, Withdrawal, intent
-
-_IN_FOURS = re.compile(r"^0x|.{1,4}")
-
-
-def in_fours(address: str) -> str:
-    """The whole address in groups of four characters, as people compare it.
-
-    >>> in_fours("bc1qw508d6")
-    'bc1q w508 d6'
-    """
-    return " ".join(_IN_FOURS.findall(address))
 
 
 def review(ledger: Ledger, premises: Premises, people: People, withdrawal: Withdrawal) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cryptosupport.desk.decide_again import ask_ahead_for_waiting, decide_waitin
 from cryptosupport.desk.value_late import value_late
 from cryptosupport.domain.books import Books, Ledger
 from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.booking import book
 from cryptosupport.domain.policy.decision import RUN_CAP, Decision, Outcome, Voice
 from cryptosupport.domain.policy.judging import Case
@@ -191,12 +192,14 @@ def _repeated(line: Line, request: Request, earlier: Withdrawal) -> Taken:
 
 
 def _differences(one: Request, other: Request) -> Iterator[str]:
-    names = ("customer", "chain", "destination", "memo", "tier", "country", "verification", "beneficiary")
+    names = ("customer", "chain", "destination", "memo", "tier", "country", "verification")
     if one.asset.symbol != other.asset.symbol:
         yield "asset"
     if one.base_units != other.base_units:
         yield "amount"
     yield from (name for name in names if getattr(one, name) != getattr(other, name))
+    if opened(one.beneficiary) != opened(other.beneficiary):
+        yield "beneficiary"
 
 
 def recorded_as(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -66,3 +67,15 @@ def looks_alike(address: Address, other: str) -> bool:
 def _shared(one: str, other: str) -> int:
     """How many leading characters are the same."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+_IN_FOURS = re.compile(r"^0x|.{1,4}")
+
+
+def in_fours(address: str) -> str:
+    """The whole address in groups of four characters, as people compare it.
+
+    >>> in_fours("bc1qw508d6")
+    'bc1q w508 d6'
+    """
+    return " ".join(_IN_FOURS.findall(address))

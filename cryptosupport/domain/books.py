@@ -16,6 +16,7 @@ from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.policy.tallies import Tallies, Tally
 from cryptosupport.domain.policy.windows import Place
+from cryptosupport.domain.resealing import PersonalData
 from cryptosupport.domain.screening import Listed, ListHead
 from cryptosupport.domain.statements import Signed
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
@@ -166,6 +167,13 @@ class Records(Protocol):
     def acts_since(self, kind: str, who: str, since: int) -> int:
         """How many acts of a kind somebody did after a moment: for what is limited by the hour."""
 
+    def act_since(self, kind: str, who: str, since: int, place: int) -> int:
+        """When somebody did the act of a kind that is the one at ``place`` (from 0) after a moment."""
+
+    @property
+    def personal(self) -> PersonalData:
+        """All personal data, for a change of its key."""
+
 
 class Ledger(Protocol):
     """The ledger as the desk knows it."""
@@ -196,6 +204,9 @@ class Ledger(Protocol):
 
     def policy(self, hash: str) -> str | None:
         """The text of the policy with this hash, if it ever decided."""
+
+    def scrub(self) -> None:
+        """Have the database forget what rows held before they were changed. Others wait meanwhile."""
 
     def close(self) -> None:
         """Let go of it."""

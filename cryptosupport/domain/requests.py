@@ -91,6 +91,7 @@ def read_request(fields: Mapping[str, object], intake: Intake) -> Request:
         _refuse("chain", f"{_shown(chain)} is not configured: {_known(chain, intake.assets)}")
     asset = _asset(_text(told, "asset"), chain, intake.assets[chain])
     signature = _signature(told)
+    signed = b"" if signature is None else signed_bytes(fields)
     request = Request(
         request_id=_text(told, "request_id"),
         customer=_text(told, "customer"),
@@ -105,10 +106,10 @@ def read_request(fields: Mapping[str, object], intake: Intake) -> Request:
         beneficiary=_beneficiary(told),
         note=_optional(told, "note"),
         signature=signature,
-        signed=b"" if signature is None else signed_bytes(fields),
+        signed=signed,
     )
     if signature is not None:
-        fault = intake.signature_fault(signature, request.signed)
+        fault = intake.signature_fault(signature, signed)
         if fault is not None:
             _refuse("signature", fault)
     elif intake.signature_required:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from cryptosupport.domain.money import Asset, Quantity
+from cryptosupport.domain.personal import Sealed, opened
 from cryptosupport.domain.policy.decision import Decision, Outcome
 from cryptosupport.domain.policy.rules import Booking
 
@@ -84,7 +85,8 @@ class Request:
     """What came in, checked and in normal form.
 
     ``destination`` is the chain's normal form. ``tier`` and ``country`` are as given. ``signed`` are the bytes that a
-    ``signature`` covers; empty without one.
+    ``signature`` covers; empty without one. What is personal (beneficiary, note, signed) may still be sealed, as the
+    ledger has it.
     """
 
     request_id: str
@@ -97,10 +99,10 @@ class Request:
     tier: str | None = None
     country: str | None = None
     verification: Verification | None = None
-    beneficiary: Beneficiary | None = None
-    note: str | None = None
+    beneficiary: Beneficiary | Sealed[Beneficiary] | None = None
+    note: str | Sealed[str] | None = None
     signature: Signature | None = None
-    signed: bytes = b""
+    signed: bytes | Sealed[bytes] = b""
 
     @property
     def amount(self) -> Quantity:
@@ -112,7 +114,8 @@ class Request:
     def content(self) -> str:
         """SHA-256 (hex) over all that makes it this request: two with one content are the same request.
 
-        Everything counts but note and signature; the amount as base units, the destination in normal form.
+        Everything counts but note and signature; the amount as base units, the destination in normal form. Raises as
+        `Sealed.open` does.
         """
         facts = {
             "request_id": self.request_id,
@@ -125,7 +128,7 @@ class Request:
             "tier": self.tier,
             "country": self.country,
             "verification": _told(self.verification),
-            "beneficiary": _told(self.beneficiary),
+            "beneficiary": _told(opened(self.beneficiary)),
         }
         return hashlib.sha256(canonical(facts)).hexdigest()
 
@@ -200,7 +203,7 @@ class Note:
     at: int
     who: str
     kind: str
-    text: str
+    text: str | Sealed[str]
 
 
 def seal(withdrawal: Withdrawal) -> str:

@@ -40,6 +40,7 @@ class SqlBooks:
         self.now = now
         self.next_id = last_id + 1
         self._connection = connection
+        self._box = records.personal.box
         self._sums = Sums(connection, judge, now)
         self._sums.bring_up_to_date(same_policy)
 
@@ -61,7 +62,7 @@ class SqlBooks:
         found = {}
         for some in chunks(request_ids):
             for row in self._connection.execute(_FIND, {"some": some}):
-                withdrawal = rows.withdrawal_of(row)
+                withdrawal = rows.withdrawal_of(row, self._box)
                 found[withdrawal.request.request_id] = withdrawal
         return found
 
@@ -99,7 +100,8 @@ class SqlBooks:
     def add(self, withdrawals: Sequence[Withdrawal]) -> None:
         """Record new withdrawals with their decisions; their ids go on from `next_id`."""
         if withdrawals:
-            self._connection.execute(insert(tables.withdrawal), [rows.values_of(each) for each in withdrawals])
+            keep = self.records.personal.keep
+            self._connection.execute(insert(tables.withdrawal), [rows.values_of(each, keep) for each in withdrawals])
             decided = [rows.values_of_decision(each) for each in withdrawals]
             self._connection.execute(insert(tables.decision), decided)
             self.records.log_book.add([told(each) for each in withdrawals])
@@ -109,12 +111,12 @@ class SqlBooks:
         """Up to ``most`` withdrawals of these symbols that count in limits and have no value yet."""
         missing = rows.SELECT.where(_W.value.is_(None), _W.booked_at.is_not(None)).order_by(_W.id)
         query = missing.where(_W.asset.in_(symbols)).limit(most)
-        return [rows.withdrawal_of(row) for row in self._connection.execute(query)]
+        return [rows.withdrawal_of(row, self._box) for row in self._connection.execute(query)]
 
     def in_state(self, state: State, after: int, most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals in a state, in order of arrival, those with ids beyond ``after``."""
         query = rows.SELECT.where(_W.state == state, _W.id > after).order_by(_W.id).limit(most)
-        return [rows.withdrawal_of(row) for row in self._connection.execute(query)]
+        return [rows.withdrawal_of(row, self._box) for row in self._connection.execute(query)]
 
     def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
         """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, sel
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import ClockWentBack
 from cryptosupport.domain.money import Quantity
+from cryptosupport.domain.personal import Box
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.tallies import Tally
@@ -20,6 +21,7 @@ from cryptosupport.domain.withdrawals import ENDED, Withdrawal
 from cryptosupport.ledger import books, rows, tables
 from cryptosupport.ledger.books import SqlBooks
 from cryptosupport.ledger.engine import reading, writing
+from cryptosupport.ledger.personal import CLEARLY, scrub
 from cryptosupport.ledger.records import SqlRecords
 from cryptosupport.ledger.schema import revision
 
@@ -64,11 +66,15 @@ def last_prices(engine: Engine, now: int) -> dict[str, Quantity]:
 
 
 class SqlLedger:
-    """The ledger in ``engine``'s database (`domain.books.Ledger`); ``now`` tells the time of a transaction."""
+    """The ledger in ``engine``'s database (`domain.books.Ledger`); ``now`` tells the time of a transaction.
 
-    def __init__(self, engine: Engine, now: Now) -> None:
+    ``box`` seals and opens personal data.
+    """
+
+    def __init__(self, engine: Engine, now: Now, box: Box = CLEARLY) -> None:
         self._engine = engine
         self._now = now
+        self._box = box
 
     @contextmanager
     def write(self, judge: Judge) -> Iterator[SqlBooks]:
@@ -97,7 +103,7 @@ class SqlLedger:
     def look(self) -> Iterator[SqlRecords]:
         """Read what is recorded beside withdrawals; nothing can be written, and nobody is held up."""
         with reading(self._engine) as connection:
-            yield SqlRecords(connection, self._now(connection))
+            yield SqlRecords(connection, self._now(connection), self._box)
 
     @contextmanager
     def _alone(self) -> Iterator[tuple[SqlRecords, Row[Any]]]:
@@ -109,7 +115,7 @@ class SqlLedger:
                 connection.execute(_BY_INDEX)
             # On SQLite the transaction has the write lock from its start; on PostgreSQL this row is the lock (M24).
             book = connection.execute(select(tables.book).with_for_update()).one()
-            yield SqlRecords(connection, self._time(connection, book.last_at)), book
+            yield SqlRecords(connection, self._time(connection, book.last_at), self._box), book
 
     def _time(self, connection: Connection, last: int) -> int:
         now = self._now(connection)
@@ -127,7 +133,7 @@ class SqlLedger:
         """The withdrawal with this request id."""
         with reading(self._engine) as connection:
             row = connection.execute(rows.SELECT.where(_W.request_id == request_id)).one_or_none()
-        return None if row is None else rows.withdrawal_of(row)
+        return None if row is None else rows.withdrawal_of(row, self._box)
 
     def withdrawals(self, wanted: Wanted) -> Iterator[Withdrawal]:
         """The withdrawals that fit, in order of arrival, however many there are."""
@@ -137,7 +143,7 @@ class SqlLedger:
             with reading(self._engine) as connection:
                 page = connection.execute(query.where(_W.id > last)).all()
             for row in page:
-                yield rows.withdrawal_of(row)
+                yield rows.withdrawal_of(row, self._box)
             if len(page) < _PAGE:
                 return
             last = page[-1].id
@@ -163,6 +169,10 @@ class SqlLedger:
         with reading(self._engine) as connection:
             text: str | None = connection.scalar(select(tables.policy.c.text).where(tables.policy.c.hash == hash))
         return text
+
+    def scrub(self) -> None:
+        """Have the database forget what rows held before they were changed. Others wait meanwhile."""
+        scrub(self._engine)
 
     def close(self) -> None:
         """Let go of it."""

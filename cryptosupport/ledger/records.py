@@ -12,11 +12,13 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select
 from cryptosupport.domain.audit import Act, Entry
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.operators import Change
+from cryptosupport.domain.personal import Box, opened, place
 from cryptosupport.domain.screening import Listed, ListHead
 from cryptosupport.domain.statements import Signed, read_statement
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 from cryptosupport.ledger import lists, rows, tables
 from cryptosupport.ledger.auditing import LogBook, entry_of
+from cryptosupport.ledger.personal import CLEARLY, SqlPersonal, kept, read
 from cryptosupport.ledger.seals import contents_of, with_row
 from cryptosupport.ledger.sums import chunks, upsert
 
@@ -31,11 +33,15 @@ USED = (
 
 
 class SqlRecords:
-    """The records of one transaction (`domain.books.Records`), through ``connection``, at ``now``."""
+    """The records of one transaction (`domain.books.Records`), through ``connection``, at ``now``.
 
-    def __init__(self, connection: Connection, now: int) -> None:
+    ``box`` seals and opens personal data.
+    """
+
+    def __init__(self, connection: Connection, now: int, box: Box = CLEARLY) -> None:
         self.connection = connection
         self.now = now
+        self.personal = SqlPersonal(connection, box, self.log)
 
     @cached_property
     def ledger_id(self) -> str:
@@ -70,6 +76,13 @@ class SqlRecords:
         latest = select(func.max(acts.number)).where(of_kind).group_by(acts.subject)
         found = self.connection.execute(select(tables.audit).where(acts.number.in_(latest)))
         return {row.subject: entry_of(row) for row in found}
+
+    def act_since(self, kind: str, who: str, since: int, place: int) -> int:
+        """When somebody did the act of a kind that is the one at ``place`` (from 0) after a moment."""
+        acts = tables.audit.c
+        query = select(acts.at).where(acts.kind == kind, acts.who == who, acts.at > since)
+        at: int = self.connection.scalars(query.order_by(acts.at).offset(place).limit(1)).one()
+        return at
 
     # -- freezes
 
@@ -133,13 +146,20 @@ class SqlRecords:
         """What was written about a withdrawal, the first one first."""
         made = tables.note.c
         query = select(made.number, made.at, made.who, made.kind, made.text)
+        query = query.add_columns(_W.request_id).join(tables.withdrawal, _W.id == made.withdrawal_id)
         found = self.connection.execute(query.where(made.withdrawal_id == withdrawal_id).order_by(made.number))
-        return [Note(*row) for row in found]
+        return [self._note(*row) for row in found]
+
+    def _note(self, number: int, at: int, who: str, kind: str, text: str, request_id: str) -> Note:
+        told = read(text, lambda: place("note.text", request_id, number), self.personal.box, bytes.decode)
+        return Note(number, at, who, kind, told)
 
     def add_note(self, withdrawal: Withdrawal, note: Note, act: Act) -> None:
         """Write something about a withdrawal."""
-        names = ("number", "at", "who", "kind", "text")
-        values = {name: getattr(note, name) for name in names} | {"withdrawal_id": withdrawal.id}
+        where = place("note.text", withdrawal.request.request_id, note.number)
+        text = kept(note.text, lambda: self.personal.keep(opened(note.text), where))
+        values = {name: getattr(note, name) for name in ("number", "at", "who", "kind")}
+        values |= {"withdrawal_id": withdrawal.id, "text": text}
         self.connection.execute(insert(tables.note), values)
         self.log(with_row(act, tables.note, values))
 
@@ -173,7 +193,7 @@ class SqlRecords:
         """The latest withdrawals to a destination that were approved, the newest first, at most 20."""
         query = rows.SELECT.where(_W.destination == destination, _W.state.in_(USED))
         found = self.connection.execute(query.order_by(_W.id.desc()).limit(_MOST_PAID_BEFORE))
-        return [rows.withdrawal_of(row) for row in found]
+        return [rows.withdrawal_of(row, self.personal.box) for row in found]
 
     def _set(self, table: Table, values: dict[str, Any], act: Act) -> None:
         """Write a row, and the act with a digest of it."""

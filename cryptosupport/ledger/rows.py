@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from sqlalchemy import Row, Select, and_, select
 
 from cryptosupport.domain.money import Asset, Quantity
+from cryptosupport.domain.personal import Box, Sealed, opened, place
 from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.withdrawals import Beneficiary, Request, Signature, State, Verification, Withdrawal
 from cryptosupport.ledger import tables
+from cryptosupport.ledger.personal import CLEARLY, Keep, as_clear, kept, read
 
+T = TypeVar("T")
 Values: TypeAlias = dict[str, Any]
 
 _VOICES = msgspec.json.Decoder(list[tuple[str, str, str, int]])
 _PRICES = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _WAIVED = _PRICES
+_BENEFICIARY = msgspec.json.Decoder(Beneficiary)
 
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def values_of(withdrawal: Withdrawal) -> Values:
-    """The row of table `withdrawal`."""
+def values_of(withdrawal: Withdrawal, keep: Keep = as_clear) -> Values:
+    """The row of table `withdrawal`; ``keep`` says how personal data is kept."""
     request = withdrawal.request
     signature = request.signature
     return {
@@ -43,11 +47,8 @@ def values_of(withdrawal: Withdrawal) -> Values:
         "tier": request.tier,
         "country": request.country,
         "verification": None if request.verification is None else _json(request.verification),
-        "beneficiary": None if request.beneficiary is None else _json(request.beneficiary),
-        "note": request.note,
         "signature_key": None if signature is None else signature.key,
         "signature": None if signature is None else signature.value,
-        "signed": None if signature is None else request.signed,
         "source": withdrawal.source,
         "maker": withdrawal.maker,
         "proven": withdrawal.proven,
@@ -55,7 +56,23 @@ def values_of(withdrawal: Withdrawal) -> Values:
         "vout": withdrawal.vout,
         "nonce": withdrawal.nonce,
         "created_at": withdrawal.created_at,
+        **_personal_of(request, keep),
     } | changing_values_of(withdrawal)
+
+
+def _personal_of(request: Request, keep: Keep) -> Values:
+    """The columns with personal data."""
+
+    def column(name: str, value: object, text: Callable[[], str]) -> str | None:
+        return kept(value, lambda: keep(text(), place(f"withdrawal.{name}", request.request_id)))
+
+    note, to, signed = request.note, request.beneficiary, None if request.signature is None else request.signed
+    bytes_kept = column("signed", signed, lambda: opened(request.signed).decode())
+    return {
+        "note": column("note", note, lambda: opened(note) or ""),
+        "beneficiary": column("beneficiary", to, lambda: _json(opened(to))),
+        "signed": None if bytes_kept is None else bytes_kept.encode(),
+    }
 
 
 def changing_values_of(withdrawal: Withdrawal) -> Values:
@@ -101,8 +118,8 @@ SELECT: Select[Any] = select(
 """Withdrawals with their last decision, for `withdrawal_of`."""
 
 
-def withdrawal_of(row: Row[Any]) -> Withdrawal:
-    """The withdrawal of a row of `SELECT`."""
+def withdrawal_of(row: Row[Any], box: Box = CLEARLY) -> Withdrawal:
+    """The withdrawal of a row of `SELECT`; what is sealed in it, ``box`` opens when somebody looks inside."""
     it: Mapping[Any, Any] = row._mapping
     signed = it["signature_key"] is not None
     request = Request(
@@ -116,10 +133,10 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
         tier=it["tier"],
         country=it["country"],
         verification=_optional(it["verification"], Verification),
-        beneficiary=_optional(it["beneficiary"], Beneficiary),
-        note=it["note"],
+        beneficiary=None if it["beneficiary"] is None else _personal(it, "beneficiary", box, _BENEFICIARY.decode),
+        note=None if it["note"] is None else _personal(it, "note", box, bytes.decode),
         signature=Signature(it["signature_key"], it["signature"]) if signed else None,
-        signed=it["signed"] if signed else b"",
+        signed=_personal(it, "signed", box, bytes) if signed else b"",
     )
     unbooked = tuple((it["unbooked"] or "").split())
     decision = decision_of({name: it[f"decision_{name}"] for name in _DECIDED}, it["booked_at"] is not None, unbooked)
@@ -147,6 +164,10 @@ def decision_of(it: Mapping[Any, Any], booked: bool = True, unbooked: tuple[str,
     voices = tuple(Voice(name, Outcome(outcome), reason, count) for name, outcome, reason, count in spoken)
     prices = _PRICES.decode(it["prices"]) if it["prices"] else ()
     return Decision(Outcome(it["outcome"]), voices, it["policy"], it["at"], booked, unbooked, it["value"], prices)
+
+
+def _personal(it: Mapping[Any, Any], name: str, box: Box, reader: Callable[[bytes], T]) -> T | Sealed[T]:
+    return read(it[name], lambda: place(f"withdrawal.{name}", it["request_id"]), box, reader)
 
 
 def _optional(text: str | None, kind: type[Any]) -> Any:
