@@ -135,8 +135,14 @@ def log(
 
 
 def _alarm(context: Context) -> Callable[[str], None]:
-    """What hears that something was changed."""
-    return context.warn
+    """What hears that something was changed: everything is frozen, where [freeze] auto says so."""
+    from cryptosupport.desk.alarms import ring_for_tampering
+
+    def ring(found: str) -> None:
+        if ring_for_tampering(context.ledger(), context.alarms, found):
+            context.warn("everything is frozen: `cryptosupport freeze list`")
+
+    return ring
 
 
 def _heads(head: str | None, file: IO[bytes] | None) -> Sequence[Head]:

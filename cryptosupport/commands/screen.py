@@ -149,7 +149,8 @@ def _freshness(context: Context) -> Freshness:
     """What the settings ask of lists."""
     from cryptosupport.desk.show_lists import Freshness
 
-    return Freshness()
+    screening = context.desk.screening
+    return Freshness(screening.lists, screening.warn_after_ms, screening.hold_after_ms)
 
 
 def _show_lists(context: Context, output: str) -> bool:

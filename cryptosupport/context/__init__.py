@@ -171,5 +171,6 @@ class Context(WithGuards):
             ledger=ledger,
             last_decision=last_decision,
             now=self.clock.milliseconds,
+            guarded=self.guarded(),
             personal=personal,
         )

@@ -11,6 +11,7 @@ from cryptosupport.context.changing import WithChanges
 if TYPE_CHECKING:
     from cryptosupport.desk.alarms import Alarms
     from cryptosupport.desk.ask_provider import AskedProvider
+    from cryptosupport.desk.diagnose_guards import Guarded
     from cryptosupport.desk.guards import Guarding
     from cryptosupport.domain.books import Ledger, Records
     from cryptosupport.outside.hooks import Provider
@@ -89,6 +90,26 @@ class WithGuards(WithChanges):
         from cryptosupport.desk.alarms import on_guard
 
         return on_guard(ledger, self.alarms)
+
+    def guarded(self) -> Guarded:
+        """What `doctor` examines beside the policy."""
+        from cryptosupport.desk.diagnose_guards import Guarded
+        from cryptosupport.desk.show_lists import Freshness, ListAge, list_states
+        from cryptosupport.domain.freezes import Freeze
+
+        screening = self.desk.screening
+
+        def lists() -> list[ListAge]:
+            with self.ledger(make=False).look() as records:
+                return list_states(
+                    records, Freshness(screening.lists, screening.warn_after_ms, screening.hold_after_ms)
+                )
+
+        def freezes() -> list[Freeze]:
+            with self.ledger(make=False).look() as records:
+                return records.freezes()
+
+        return Guarded(lambda: self.people, lambda: self.policy, lists, freezes, self.clock.milliseconds)
 
     @property
     def alarms(self) -> Alarms:

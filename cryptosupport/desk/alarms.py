@@ -48,11 +48,17 @@ class Alarms:
             self.ring(records, PRICES, f"no price has counted for {duration(records.now - last)}")
 
     def _too_old(self, head: ListHead, now: int) -> str | None:
-        counts = head.kind in (ListKind.SANCTIONS, ListKind.BLOCK) or head.name in self.lists
+        counts = head.kind is ListKind.SANCTIONS or head.name in self.lists
         age = now - head.imported_at
         if not counts or age <= self.lists_older_than:
             return None
         return f"the list {head.name} was read {duration(age)} ago"
+
+
+def ring_for_tampering(ledger: Ledger, alarms: Alarms, found: str) -> bool:
+    """Freeze everything for what was found changed in the ledger; say whether this did it."""
+    with ledger.act() as records:
+        return alarms.ring(records, AUDIT, found)
 
 
 @contextmanager

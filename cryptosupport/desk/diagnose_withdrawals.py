@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryptosupport.desk.diagnose_guards import Guarded, examine_guards
 from cryptosupport.desk.verdicts import Outcome, Verdict, bad_settings, ok, unreachable, warn
 from cryptosupport.domain.errors import BadSettings, Unreachable
 from cryptosupport.domain.personal import SUBJECT
@@ -28,7 +29,8 @@ class Withdrawing:
     ``policy`` is None without policy.toml. ``intake`` reads the keys that sign requests. ``prices`` are those of all
     assets, with what is wrong with their files; ``ledger`` the record of `ledger status`. ``last_decision`` is when the
     ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970. ``personal`` are the
-    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids.
+    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids. ``guarded``
+    is what stands beside the policy.
     """
 
     policy: Callable[[], Policy | None]
@@ -40,6 +42,7 @@ class Withdrawing:
     last_decision: Callable[[], int | None]
     now: Callable[[], int]
     personal: Callable[[], tuple[str | None, tuple[str, ...]]]
+    guarded: Guarded | None = None
 
 
 def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
@@ -63,6 +66,8 @@ def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
     yield ledger
     if ledger.outcome is Outcome.OK:
         yield _personal(withdrawing)
+        if withdrawing.guarded is not None:
+            yield from examine_guards(withdrawing.guarded)
 
 
 def _policy(policy: Policy, remarks: Callable[[Policy], Sequence[Remark]]) -> Iterator[Verdict]:

@@ -137,7 +137,7 @@ class Guards:
                 yield Voice(SCREENING, Outcome.HOLD, reason, unknown=True)
         for head in heads.values():
             age = self._now - head.imported_at
-            counts = head.kind in (ListKind.SANCTIONS, ListKind.BLOCK) or head.name in guarding.lists
+            counts = head.kind is ListKind.SANCTIONS or head.name in guarding.lists
             if counts and guarding.hold_after is not None and age > guarding.hold_after:
                 reason = f"the list {head.name} was read {duration(age)} ago, and counts for "
                 yield Voice(SCREENING, Outcome.HOLD, reason + duration(guarding.hold_after), unknown=True)

@@ -1,0 +1,83 @@
+"""The part of `doctor` that looks at what stands beside the policy: people, lists, freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptosupport.desk.people import People
+from cryptosupport.desk.show_lists import FAULTS, ListAge, ListState
+from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, warn
+from cryptosupport.domain.errors import BadSettings, Refused
+from cryptosupport.domain.freezes import Freeze
+from cryptosupport.domain.operators import Role
+from cryptosupport.domain.screening import ListKind
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What is examined; each is read when its turn comes. ``now`` is in milliseconds since 1970.
+
+    ``people`` raises `BadSettings` for an operators.toml that nobody signed, and `Tampered`.
+    """
+
+    people: Callable[[], People]
+    policy: Callable[[], object]
+    lists: Callable[[], Sequence[ListAge]]
+    freezes: Callable[[], Sequence[Freeze]]
+    now: Callable[[], int]
+
+
+def examine_guards(guarded: Guarded) -> Iterator[Verdict]:
+    """A verdict on each part, whatever the others say."""
+    for part in (_people, _lists, _freezes):
+        try:
+            yield from part(guarded)
+        except (BadSettings, Refused) as error:
+            yield bad_settings(part.__name__.strip("_"), error.message, "see `cryptosupport audit verify`")
+
+
+def _people(guarded: Guarded) -> Iterator[Verdict]:
+    try:
+        operators = guarded.people().operators
+    except BadSettings as error:
+        yield bad_settings("operators", error.message, "see `cryptosupport operator list`")
+        return
+    if not operators:
+        said = "there are none: nobody can approve or release, and policy.toml counts as it stands"
+        yield warn("operators", said, "name two people with `cryptosupport operator add`")
+        return
+    guarded.policy()
+    missing = [
+        str(role)
+        for role, least in ((Role.APPROVER, 1), (Role.COMPLIANCE, 1), (Role.POLICY, 2))
+        if sum(role in person.roles for person in operators.people.values()) < least
+    ]
+    if missing:
+        said = f"too few have the role {' and '.join(missing)}: what takes it cannot be done"
+        yield warn("operators", said, "give the roles with `cryptosupport operator add`")
+    else:
+        yield ok("operators", f"{len(operators.people)} people")
+
+
+def _lists(guarded: Guarded) -> Iterator[Verdict]:
+    ages = guarded.lists()
+    if not any(age.head is not None and age.head.kind is ListKind.SANCTIONS for age in ages):
+        said = "no sanctions list is there: destinations are not screened"
+        yield warn("screening", said, "import one: `cryptosupport screen import FILE --list NAME`, daily from cron")
+    for age in ages:
+        said, advice = f"the list {age.name}: {age.reason or 'fresh'}", "import it again, daily from cron"
+        if age.state in FAULTS:
+            yield bad_settings("screening", said, advice)
+        elif age.state is ListState.OLD:
+            yield warn("screening", said, advice)
+        else:
+            yield ok("screening", said)
+
+
+def _freezes(guarded: Guarded) -> Iterator[Verdict]:
+    for freeze in guarded.freezes():
+        said = f"{freeze.scope.text} is frozen by {freeze.by}: {freeze.reason}"
+        if freeze.expires_at is not None and freeze.expires_at <= guarded.now():
+            said += "; its time is over, and it counts until it is lifted"
+        yield warn("freeze", said, "two people lift it with `cryptosupport freeze lift`")
