@@ -50,7 +50,8 @@ def check(context: Context, draft: Path | None, output: str) -> None:
     policy = _policy(context, draft)
     assets, wallets = _settings(context)
     path = draft or context.folder / "policy.toml"
-    remarks = check_policy(policy, path, assets, wallets, context.quotes(), context.sources)
+    operators = context.people_in_force.operators
+    remarks = check_policy(policy, path, assets, wallets, context.quotes(), context.sources, operators)
     context.exit_code = exit_code(remarks)
     sound = output == "table" and not remarks
     records = [{"hash": policy.hash, "rules": len(policy.rules)}] if sound else map(as_record, remarks)

@@ -139,7 +139,8 @@ class Context(WithGuards):
         def remarks(policy: Policy) -> list[Remark]:
             assets = {each.name: each.by_symbol for each in self._all_chains()}
             wallets = {name: (wallet.chain, wallet.role) for name, wallet in self.wallets.items()}
-            return check_policy(policy, path, assets, wallets, self._quotes()[0], self.sources)
+            quotes, operators = self._quotes()[0], self.people_in_force.operators
+            return check_policy(policy, path, assets, wallets, quotes, self.sources, operators)
 
         def prices() -> tuple[list[Pricing], list[str]]:
             quotes, complaints = self._quotes()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptosupport.domain.money import Asset
+from cryptosupport.domain.operators import Operators, Role
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.policy.lint import Remark, lint
 from cryptosupport.domain.policy.rules import Policy
@@ -20,16 +21,17 @@ def check_policy(
     wallets: Mapping[str, tuple[str, str]],
     priced: Collection[str],
     sources: Collection[str],
+    operators: Operators,
 ) -> list[Remark]:
     """All that is to be said about the policy in the file ``path``, which may be missing.
 
     ``assets`` are those of each chain by symbol, ``wallets`` have their chain and role, ``priced`` are the symbols that
-    have a source of prices, ``sources`` are the ways in which requests come.
+    have a source of prices, ``sources`` are the ways in which requests come, ``operators`` are in force.
     """
     if not policy.rules:
         fault = "has no rules" if os.path.lexists(path) else "is not there"
         return [Remark("warning", None, f"{path} {fault}: everything is denied")]
-    return [*lint(policy, assets, wallets, priced), *_from_nowhere(policy, sources), *_nobody_to_ask(policy)]
+    return [*lint(policy, assets, wallets, priced), *_from_nowhere(policy, sources), *_nobody_to_ask(policy, operators)]
 
 
 def _from_nowhere(policy: Policy, sources: Collection[str]) -> Iterator[Remark]:
@@ -39,15 +41,19 @@ def _from_nowhere(policy: Policy, sources: Collection[str]) -> Iterator[Remark]:
             yield Remark("error", rule.name, f"speaks of source {name}: requests come by {', '.join(sorted(sources))}")
 
 
-def _nobody_to_ask(policy: Policy) -> Iterator[Remark]:
-    """Rules that call for a person, as long as no operators are known."""
-    nobody = "and there are no operators yet: such requests stay where they are until they are cancelled"
+def _nobody_to_ask(policy: Policy, operators: Operators) -> Iterator[Remark]:
+    """Rules that call for more people than there are."""
+    approvers = sum(Role.APPROVER in person.roles for person in operators.people.values())
+    compliance = sum(Role.COMPLIANCE in person.roles for person in operators.people.values())
+    stay = "such requests stay where they are until they are cancelled"
     for rule in policy.rules:
-        if rule.approvals:
+        if rule.approvals > approvers:
             people = "1 person" if rule.approvals == 1 else f"{rule.approvals} people"
-            yield Remark("warning", rule.name, f"asks {people} to approve, {nobody}")
-        elif rule.exceeded is Outcome.HOLD:
-            yield Remark("warning", rule.name, f"holds requests for a person to decide, {nobody}")
+            there = f"and {approvers} operators have the role approver" if operators else "and there are no operators yet"
+            yield Remark("warning", rule.name, f"asks {people} to approve, {there}: {stay}")
+        elif not rule.approvals and rule.exceeded is Outcome.HOLD and not compliance:
+            there = "and no operator has the role compliance" if operators else "and there are no operators yet"
+            yield Remark("warning", rule.name, f"holds requests for a person to decide, {there}: {stay}")
 
 
 def exit_code(remarks: Collection[Remark]) -> int:
