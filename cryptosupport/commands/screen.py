@@ -167,7 +167,7 @@ def _show_lists(context: Context, output: str) -> bool:
 def _name(source: IO[bytes]) -> str:
     """What the ledger calls a file: its name without the folder, which is nobody's business."""
     name = getattr(source, "name", "")
-    return "stdin" if not isinstance(name, str) or name == "<stdin>" else name.rpartition("/")[2]
+    return name.rpartition("/")[2] if isinstance(name, str) and name not in ("", "<stdin>") else "stdin"
 
 
 def _warn_of(context: Context, imported: Imported) -> None:
