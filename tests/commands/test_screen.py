@@ -152,6 +152,12 @@ def test_what_an_address_hits_ends_with_3(run: Program, folder: Path) -> None:
     assert "on the customer's allow list  yes" in person
 
 
+def test_a_private_key_is_shown_nowhere(run: Program) -> None:
+    done = run("screen", "check", "5" + "J" * 50, "--json")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "JJJ" not in done.stderr
+
+
 def test_a_list_that_is_too_old_ends_with_8_and_an_old_one_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
