@@ -126,8 +126,9 @@ def check(context: Context, addresses: tuple[str, ...], customer: str | None, ou
     """Say which lists each ADDRESS is on, in whatever spelling and for whatever coin.
 
     \b
-    Exit codes: 0 on no list of sanctions and no block list; 3 on one, or a list was
-    changed in the database; 6 the ledger cannot be reached.
+    Exit codes: 0 on no list of sanctions and no block list; 2 a private key, and no
+    address; 3 on a list, or one was changed in the database; 6 the ledger cannot be
+    reached.
     """
     from cryptosupport.desk.screen_lists import load_lists
     from cryptosupport.desk.show_lists import screen_address, screened_record, screened_row
@@ -171,7 +172,7 @@ def _show_lists(context: Context, output: str) -> bool:
 def _name(source: IO[bytes]) -> str:
     """What the ledger calls a file: its name without the folder, which is nobody's business."""
     name = getattr(source, "name", "")
-    return "stdin" if not isinstance(name, str) or name == "<stdin>" else name.rpartition("/")[2]
+    return name.rpartition("/")[2] if isinstance(name, str) and name not in ("", "<stdin>") else "stdin"
 
 
 def _warn_of(context: Context, imported: Imported) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from cryptosupport.desk.screen_lists import Imported, check_lists
 from cryptosupport.domain.books import Records
-from cryptosupport.domain.errors import NoSuchRecord
-from cryptosupport.domain.identifiers import shortened
+from cryptosupport.domain.errors import BadInput, NoSuchRecord
+from cryptosupport.domain.identifiers import about_secret, is_secret, shortened
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.screening import Hit, Listed, ListHead, ListKind, Lists, key_of
 from cryptosupport.domain.wording import iso_time
@@ -122,7 +122,9 @@ class Screened:
 
 
 def screen_address(lists: Lists, address: str, customer: str | None) -> Screened:
-    """What an address hits, in whatever spelling."""
+    """What an address hits, in whatever spelling. Raises `BadInput` for a private key, which is shown nowhere."""
+    if is_secret(address):
+        raise BadInput(about_secret("an address"))
     allowed = None if customer is None else lists.allowed(customer)
     return Screened(
         address=address,

@@ -276,6 +276,9 @@ screen_list = Table(
     Column("digest", Text, nullable=False),
 )
 
+LISTED = "delisted_at IS NULL"
+"""What is read of a list, however much was on it once."""
+
 screen_entry = Table(
     "screen_entry",
     metadata,
@@ -288,4 +291,5 @@ screen_entry = Table(
     Column("tag", Text, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("delisted_at", BigInteger),  # NULL while it is on the list
+    Index("screen_entry_listed", "list", "key", "customer", sqlite_where=text(LISTED), postgresql_where=text(LISTED)),
 )

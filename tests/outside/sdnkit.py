@@ -37,10 +37,10 @@ def advanced(
         '<ReferenceValueSets>\n<AliasTypeValues><AliasType ID="1403">Name</AliasType></AliasTypeValues>\n'
         f'<FeatureTypeValues>\n<FeatureType ID="8" FeatureTypeGroupID="1">Birthdate</FeatureType>\n{types}'
         "</FeatureTypeValues>\n</ReferenceValueSets>\n"
-        '<Locations><Location ID="1"><LocationCountry CountryID="11" CountryRelevanceID="1413" /></Location></Locations>\n'
+        '<Locations><Location ID="1"><LocationCountry CountryID="11" /></Location></Locations>\n'
         f"<DistinctParties>\n{''.join(_party(each, coins) for each in parties)}</DistinctParties>\n"
-        '<SanctionsEntries><SanctionsEntry ID="1" ProfileID="1" ListID="1550"><EntryEvent ID="1"><Date><Year>2019</Year>'
-        "</Date></EntryEvent></SanctionsEntry></SanctionsEntries>\n</Sanctions>\n"
+        '<SanctionsEntries><SanctionsEntry ID="1" ProfileID="1" ListID="1550"><EntryEvent ID="1"><Date>'
+        "<Year>2019</Year></Date></EntryEvent></SanctionsEntry></SanctionsEntries>\n</Sanctions>\n"
     )
 
 

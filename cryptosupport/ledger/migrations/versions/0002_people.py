@@ -152,3 +152,5 @@ def _lists() -> None:
         Column("since", BigInteger, nullable=False),
         Column("delisted_at", BigInteger),
     )
+    names, listed = ["list", "key", "customer"], sa.text("delisted_at IS NULL")
+    op.create_index("screen_entry_listed", "screen_entry", names, sqlite_where=listed, postgresql_where=listed)
