@@ -287,8 +287,6 @@ def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]
     from cryptosupport.desk.rehearse import rehearsal
 
     ledger, premises = context.ledger(make=not dry_run), context.premises()
-    if not context.desk.screening.lists and not context.guarding.lists_known(ledger):
-        context.warn("no sanctions list is there: destinations are not screened (`cryptosupport screen import`)")
     guard = nullcontext() if dry_run else context.on_guard(ledger)
     with guard, rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
         yield books, premises

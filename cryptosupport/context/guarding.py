@@ -68,6 +68,9 @@ class WithGuards(WithChanges):
             provider=self._provider(PROVIDER, screening.provider),
             travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
             contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
+            unscreened=lambda: self.warn(
+                "no sanctions list is there: what is allowed is not screened (`cryptosupport screen import`)"
+            ),
         )
 
     def _provider(self, rule: str, hook: Hook | None) -> AskedProvider | None:

@@ -49,7 +49,7 @@ def _nobody_to_ask(policy: Policy, operators: Operators) -> Iterator[Remark]:
     for rule in policy.rules:
         if rule.approvals > approvers:
             people = "1 person" if rule.approvals == 1 else f"{rule.approvals} people"
-            there = f"and {approvers} operators have the role approver" if operators else "and there are no operators yet"
+            there = f"and {approvers} operators may" if operators else "and there are no operators yet"
             yield Remark("warning", rule.name, f"asks {people} to approve, {there}: {stay}")
         elif not rule.approvals and rule.exceeded is Outcome.HOLD and not compliance:
             there = "and no operator has the role compliance" if operators else "and there are no operators yet"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cryptosupport.desk.freeze import take_file, told
 from cryptosupport.domain.addresses import Address, looks_alike
-from cryptosupport.domain.books import Ledger, Records
+from cryptosupport.domain.books import Records
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.freezes import FileLine, that_cover
 from cryptosupport.domain.personal import opened
@@ -67,6 +67,7 @@ class Guarding:
     ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words;
     ``tokens`` the known contracts by key. ``lists`` have to be there; one that was read longer than ``hold_after``
     (milliseconds) ago holds. ``travel_rule_above`` is in micro-USD; ``allowlist_cooling`` in milliseconds.
+    ``unscreened`` hears that something was allowed without any list of sanctions.
     """
 
     freeze_file: Callable[[], Sequence[FileLine]] = tuple
@@ -81,17 +82,12 @@ class Guarding:
     provider: Asked | None = None
     travel_rule: Asked | None = None
     contracts: Contracts | None = None
+    unscreened: Callable[[], None] = lambda: None
 
     @property
     def asks(self) -> bool:
         """Whether anybody outside is asked."""
         return any(each is not None for each in (self.provider, self.travel_rule, self.contracts))
-
-    @staticmethod
-    def lists_known(ledger: Ledger) -> bool:
-        """Whether any list of sanctions was imported."""
-        with ledger.look() as records:
-            return any(head.kind is ListKind.SANCTIONS for head in records.lists())
 
 
 class Guards:
@@ -225,6 +221,8 @@ class Guards:
 
     def taken(self, request: Request) -> None:
         """A request of this transaction was approved: its destination counts as used from now on."""
+        if all(head.kind is not ListKind.SANCTIONS for head in self.lists.heads):
+            self._guarding.unscreened()
         used = self._used.setdefault(request.customer, [])
         if request.destination not in used:
             used.append(request.destination)
