@@ -100,9 +100,16 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
 
 
 def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stand:
-    """Sign the change that is proposed, in the name of ``by``. Raises `NoSuchRecord` where there is none."""
+    """Sign the change that is proposed, in the name of ``by``; one in force that they have signed is told once more.
+
+    Raises `NoSuchRecord` where there is none.
+    """
     with ledger.look() as records:
         stands, now, ledger_id = standing(records, kind, people.fault), records.now, records.ledger_id
+        if stands.proposed is None and stands.active:
+            last = stands.active[-1]
+            if by in (who := _all_signers(records, last)):
+                return Stand(last, who, "")
     if stands.proposed is None:
         raise NoSuchRecord(f"no change of the {kind} is proposed")
     return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now)
