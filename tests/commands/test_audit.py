@@ -29,9 +29,10 @@ def ledger(run: Program, tmp_path: Path, ledger_url: str) -> Engine:
     """A ledger with five entries; whose last one is of somebody with a name that starts like a formula."""
     desk(tmp_path / "configs", url=ledger_url)
     requests = [asked("w-1"), asked("w-2", "2"), asked("w-3", "0.25")]
-    assert run("withdraw", "submit", "--input", "-", "-o", "jsonl", stdin=jsonl(*requests)).exit_code == 9
+    submit = ("withdraw", "submit", "--input", "-", "-o", "jsonl")
+    assert run(*submit, stdin=jsonl(*requests)).exit_code == 9
     assert run("withdraw", "cancel", "w-1", "--operator", "alice").exit_code == 0
-    assert run("withdraw", "submit", "--input", "-", "-o", "jsonl", "--operator", "=bob", stdin=jsonl(asked("w-4"))).exit_code == 0
+    assert run(*submit, "--operator", "=bob", stdin=jsonl(asked("w-4"))).exit_code == 0
     return open_engine(ledger_url, tmp_path / "data")
 
 
@@ -74,7 +75,8 @@ def test_all_that_was_changed_is_printed_with_3_and_written_into_the_log(run: Pr
     assert "error: the ledger was changed behind this program (4 findings): pay nothing" in done.stderr
     told = run("audit", "verify", "--json")
     assert (told.exit_code, json.loads(told.stderr.splitlines()[-1])["error"]["code"]) == (3, "tampered")
-    assert [each["what"] for each in told.json["findings"]] == ["entry_changed", "entry_missing", "row_changed", "row_changed"]
+    wanted = ["entry_changed", "entry_missing", "row_changed", "row_changed"]
+    assert [each["what"] for each in told.json["findings"]] == wanted
     assert [each["first"] for each in told.json["findings"]] == [2, 4, None, None]
     broken = run("audit", "log", "--kind", "audit.broken", "--json").json
     assert [each["facts"]["findings"] for each in broken] == ["4", "4"]
