@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,9 +30,9 @@ class ExportLine:
 
 def read_export(source: IO[bytes]) -> Iterator[ExportLine]:
     """The lines of an export, in either form. Raises `BadInput` for a file that holds no export."""
-    text = io.TextIOWrapper(source, "utf-8", errors="surrogateescape", newline="")
+    text = (line.decode("utf-8", "surrogateescape") for line in source)
     try:
-        first = text.readline()
+        first = next(text, "")
         if first.startswith(("{", "[")):
             for number, line in enumerate(chain([first], text), 1):
                 if (bare := line.strip().rstrip(",")) not in ("[", "]"):
@@ -52,7 +51,7 @@ def _json(number: int, line: str) -> ExportLine:
     return ExportLine(number, fields if isinstance(fields, dict) else {})
 
 
-def _csv(first: str, rest: io.TextIOWrapper) -> Iterator[ExportLine]:
+def _csv(first: str, rest: Iterator[str]) -> Iterator[ExportLine]:
     csv.field_size_limit(_LONGEST_CELL)
     names = next(csv.reader([first]))
     if not {"entry", "hash"} <= set(names):

@@ -145,6 +145,7 @@ class Register:
         database.execute(f"pragma cache_size = -{_CACHE_KIB}")
         database.execute("pragma journal_mode = off")
         database.execute("pragma synchronous = off")
+        database.execute("begin")  # one transaction, never committed: nothing is written before memory is full
         database.execute(
             "create table said (place text, name text, digest text, number integer, born integer, asked integer, "
             "primary key (place, name)) without rowid"

@@ -20,12 +20,15 @@ from sqlalchemy.engine.default import DefaultDialect
 from cryptosupport.commands import run
 from cryptosupport.context import Context
 from cryptosupport.desk import read_requests
+from cryptosupport.desk.verify_audit import verify
 from cryptosupport.domain.books import Wanted
+from cryptosupport.ledger.engine import is_made, reading
+from cryptosupport.ledger.schema import revision
 
 LOADED = (
     *("alembic.command", "alembic.runtime.environment", "cryptography.hazmat.primitives.serialization", "psycopg"),
     *("sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg", "keyring", "zoneinfo"),
-    *("cryptosupport.ledger.ledger", "cryptosupport.ledger.schema"),
+    *("cryptosupport.ledger.ledger", "cryptosupport.ledger.schema", "cryptosupport.ledger.verifying"),
     *("cryptosupport.desk.take_in", "cryptosupport.desk.decide_again", "cryptosupport.outside.signatures"),
     *("cryptosupport.commands.withdraw", "cryptosupport.settings.policy", "cryptosupport.chains.evm.addresses"),
     *("cryptosupport.outside.balances", "cryptosupport.outside.prices", "cryptosupport.desk.hot_balances", "sha3"),
@@ -107,6 +110,24 @@ def recorded(configs: str, data: str) -> Callable[[], list[Any]]:
     return work
 
 
+def verified(configs: str, data: str) -> Callable[[], list[str]]:
+    """What `audit verify` finds in a ledger; a database without tables holds nothing to be wrong."""
+
+    def work() -> list[str]:
+        context = Context()
+        context.options.configs, context.options.data = configs, data
+        engine = context.ledger_engine()
+        if not is_made(engine):
+            return []
+        with reading(engine) as connection:
+            if revision(connection) is None:
+                return []
+        with context.audit_log().evidence() as evidence:
+            return [each.message for each in verify(evidence).found]
+
+    return work
+
+
 def emptied(url: str) -> Callable[[], None]:
     """Take everything out of a database of PostgreSQL, its tables too."""
 
@@ -139,10 +160,12 @@ def kill_everywhere(configs: str, data: str, source: str, url: str) -> dict[str,
     for fatal in range(1, points + 1):
         folder, arguments = fresh(fatal)
         killed, _ = in_a_child(submit(arguments, fatal))
+        _, changed = in_a_child(verified(configs, folder))
         _, again = in_a_child(submit(arguments, 0))
         _, found = in_a_child(recorded(configs, folder))
-        if (killed, again and again[0], found) != (-signal.SIGKILL, expected, whole):
-            wrong.append([fatal, killed, again, found])
+        _, changed_since = in_a_child(verified(configs, folder))
+        if (killed, again and again[0], found) != (-signal.SIGKILL, expected, whole) or changed or changed_since:
+            wrong.append([fatal, killed, again, found, changed, changed_since])
     return {"points": points, "exit_code": expected, "rows": len(whole[0]), "wrong": wrong}
 
 

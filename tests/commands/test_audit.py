@@ -26,12 +26,13 @@ def run(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def ledger(run: Program, tmp_path: Path, ledger_url: str) -> Engine:
-    """A ledger with five entries; the third withdrawal's id starts like a formula."""
+    """A ledger with five entries; whose last one is of somebody with a name that starts like a formula."""
     desk(tmp_path / "configs", url=ledger_url)
-    requests = [asked("w-1"), asked("w-2", "2"), asked("=w-3", "0.25", memo="7\n8")]
-    assert run("withdraw", "submit", "--input", "-", "-o", "jsonl", stdin=jsonl(*requests)).exit_code == 9
+    requests = [asked("w-1"), asked("w-2", "2"), asked("w-3", "0.25")]
+    submit = ("withdraw", "submit", "--input", "-", "-o", "jsonl")
+    assert run(*submit, stdin=jsonl(*requests)).exit_code == 9
     assert run("withdraw", "cancel", "w-1", "--operator", "alice").exit_code == 0
-    assert run("withdraw", "submit", "--input", "-", "-o", "jsonl", stdin=jsonl(asked("w-4"))).exit_code == 0
+    assert run(*submit, "--operator", "=bob", stdin=jsonl(asked("w-4"))).exit_code == 0
     return open_engine(ledger_url, tmp_path / "data")
 
 
@@ -67,16 +68,18 @@ def test_all_that_was_changed_is_printed_with_3_and_written_into_the_log(run: Pr
     )
     done = run("audit", "verify")
     assert done.exit_code == 3
-    assert done.stdout.startswith("CHANGED: 3 findings in 4 entries, 4 rows\n  entry 2 is not as written")
+    assert done.stdout.startswith("CHANGED: 4 findings in 4 entries, 4 rows\n  entry 2 is not as written")
     assert "\n  entry 4 is missing: somebody has taken away what stood there\n" in done.stdout
+    assert "\n  withdrawal w-1 is not as entry 1 of the log has it" in done.stdout  # its cancel was taken away
     assert "\n  withdrawal w-2 is not as entry 2 of the log has it" in done.stdout
-    assert "error: the ledger was changed behind this program (3 findings): pay nothing" in done.stderr
+    assert "error: the ledger was changed behind this program (4 findings): pay nothing" in done.stderr
     told = run("audit", "verify", "--json")
     assert (told.exit_code, json.loads(told.stderr.splitlines()[-1])["error"]["code"]) == (3, "tampered")
-    assert [each["what"] for each in told.json["findings"]] == ["entry_changed", "entry_missing", "row_changed"]
-    assert [each["first"] for each in told.json["findings"]] == [2, 4, None]
+    wanted = ["entry_changed", "entry_missing", "row_changed", "row_changed"]
+    assert [each["what"] for each in told.json["findings"]] == wanted
+    assert [each["first"] for each in told.json["findings"]] == [2, 4, None, None]
     broken = run("audit", "log", "--kind", "audit.broken", "--json").json
-    assert [each["facts"]["findings"] for each in broken] == ["3", "3"]
+    assert [each["facts"]["findings"] for each in broken] == ["4", "4"]
 
 
 def test_a_head_that_was_kept_shows_a_log_that_was_written_anew(run: Program, ledger: Engine, tmp_path: Path) -> None:
@@ -204,8 +207,8 @@ def test_what_is_no_export_ends_with_2(run: Program) -> None:
 @pytest.mark.usefixtures("ledger")
 def test_a_spreadsheet_runs_nothing_of_an_export(run: Program) -> None:
     rows = list(csv.DictReader(io.StringIO(run("audit", "export", "-o", "csv").stdout)))
-    assert rows[2]["subject"] == "'=w-3"
-    assert json.loads(rows[2]["entry"])["subject"] == "=w-3"
+    assert rows[4]["who"] == "'=bob (unproven)"
+    assert json.loads(rows[4]["entry"])["who"] == "=bob (unproven)"
 
 
 # -- log -------------------------------------------------------------------------------------------------------------

@@ -115,7 +115,8 @@ def changed(engine: Engine, table: Table, key: dict[str, Any], values: dict[str,
     where = [table.c[name] == value for name, value in key.items()]
     with writing(engine) as connection:
         (before,) = [dict(row) for row in connection.execute(select(table).where(*where)).mappings()]
-        connection.execute(delete(table).where(*where) if values is None else update(table).where(*where).values(values))
+        change = delete(table) if values is None else update(table).values(values)
+        connection.execute(change.where(*where))
     yield
     with writing(engine) as connection:
         if values is None:
