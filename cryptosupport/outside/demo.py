@@ -16,12 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from secrets import token_hex
 from types import FrameType
 from typing import Any, TypeAlias
 
 from cryptosupport.outside import scenes
 from cryptosupport.outside.desk_scenes import Step, desk_steps
 from cryptosupport.outside.nodes import program, start_anvil, start_bitcoind
+from cryptosupport.outside.people_scenes import people_steps
 from cryptosupport.outside.scenes import Look
 
 ANVIL_OPTIONS = ("--no-mining", "--slots-in-an-epoch", "1")
@@ -67,7 +69,9 @@ def play(locale: str, now: int) -> Iterator[Scene]:
     ):
         for name, text in scenes.settings(evm, bitcoin).items():
             _write(Path(folder) / "configs" / "chains" / f"{name}.toml", text)
-        acts: Iterable[Act] = chain(scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin), desk_steps(now))
+        _write(Path(folder) / "keys" / "passphrase", token_hex(32))
+        looks, steps = (scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin)), (desk_steps(now), people_steps())
+        acts: Iterable[Act] = chain(*looks, *steps)
         for number, act in enumerate(acts, 1):
             yield _scene(number, act, Path(folder), locale)
 
@@ -87,19 +91,20 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _scene(number: int, act: Act, folder: Path, locale: str) -> Scene:
     """Run the command of ``act`` twice: as a person and as a program, which finds what the first one left."""
-    told_by = act.arguments
+    told_by, told_code = act.arguments, act.exit_code
     if isinstance(act, Step):
         told_by = act.told_by or told_by
+        told_code = act.exit_code if act.told_code is None else act.told_code
         for name, text in act.files.items():
             _write(folder / name, text)
     exit_code, text, complaint = _run(act.arguments, folder, locale)
-    differences = list(_exit_codes(act, exit_code))
+    differences = list(_exit_codes(act.exit_code, exit_code))
     exit_code, output, told = _run((*told_by, "--json"), folder, locale)
     try:
         record = json.loads(output or told)
     except ValueError:
         return Scene(number, act, text, {}, (f"no JSON but {output[:200]!r}; on stderr {told[:500]!r}",))
-    differences += _differences(act, exit_code, record)
+    differences += [*_exit_codes(told_code, exit_code), *_differences(act, record)]
     return Scene(number, act, text + complaint, record, tuple(dict.fromkeys(differences)))
 
 
@@ -109,24 +114,30 @@ def _run(arguments: Sequence[str], folder: Path, locale: str) -> tuple[int, str,
     command = [sys.executable, "-m", "cryptosupport", *folders, *arguments]
     checkout = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"} | _keyring(folder / "keys")
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
     )
     return done.returncode, done.stdout, done.stderr
 
 
-def _differences(act: Act, exit_code: int, record: Any) -> Iterator[str]:
-    yield from _exit_codes(act, exit_code)
+def _keyring(folder: Path) -> dict[str, str]:
+    """The variables of a keyring of the demo's own: nobody's own one is touched."""
+    names = {"KEYRING_FILE": folder / "keyring", "KEYRING_PASSPHRASE_FILE": folder / "passphrase"}
+    chosen = {f"CRYPTOSUPPORT_{name}": str(path) for name, path in names.items()}
+    return chosen | {"PYTHON_KEYRING_BACKEND": "cryptosupport.outside.keyfile.Keyring"}
+
+
+def _differences(act: Act, record: Any) -> Iterator[str]:
     for key, expected in act.expected.items():
         told = _at(record, key)
         if told != expected:
             yield f"{key} is {told!r}, expected {expected!r}"
 
 
-def _exit_codes(act: Act, exit_code: int) -> Iterator[str]:
-    if exit_code != act.exit_code:
-        yield f"exit code {exit_code}, expected {act.exit_code}"
+def _exit_codes(expected: int, exit_code: int) -> Iterator[str]:
+    if exit_code != expected:
+        yield f"exit code {exit_code}, expected {expected}"
 
 
 def _at(record: Any, dotted: str) -> Any:

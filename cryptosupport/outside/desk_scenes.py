@@ -73,7 +73,7 @@ class Step:
     """One command at the desk, and what has to be told of it, by dotted key of what `--json` prints.
 
     ``files`` are written before it, below the folder that it runs in. ``told_by`` is the command whose JSON is looked
-    at, where the same one once more would tell something else.
+    at, where the same one once more would tell something else; it exits with ``told_code``, None for ``exit_code``.
     """
 
     title: str
@@ -82,6 +82,7 @@ class Step:
     expected: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     told_by: tuple[str, ...] = ()
+    told_code: int | None = None
     chain: str = "desk"
     txid: None = None
 
