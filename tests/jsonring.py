@@ -22,7 +22,7 @@ class Keyring(KeyringBackend):
         return 1
 
     def __init__(self, path: Path | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.path = path or Path(os.environ["TEST_KEYRING"])
 
     @property

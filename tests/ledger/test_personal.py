@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import Engine, event, select, text, update
 
 from cryptosupport.desk import rotate_key as rotation
+from cryptosupport.desk.cases import evidence_of
 from cryptosupport.desk.rotate_key import rotate_key, status_record
 from cryptosupport.domain.audit import PROGRAM
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.errors import BadInput, BadSettings, Refused, Tampered
-from cryptosupport.domain.personal import Sealed, opened
+from cryptosupport.domain.personal import Sealed
 from cryptosupport.domain.withdrawals import Beneficiary
 from cryptosupport.ledger import schema, tables
 from cryptosupport.ledger.auditing import entries
@@ -249,9 +250,8 @@ def test_forgotten_keys_are_gone_when_nothing_needs_them(engine: Engine) -> None
     (old,) = ring.keys.key_ids()
     damaged = row(engine, "w-1").note
     change(engine, note=row(engine, "w-2").note)
-    rotated: list[Any] = []
     with pytest.raises(Refused, match=rf"old keys are still needed \(1 under {old}\) and were kept"):
-        rotated.append(rotate_key(desk.ledger, ring.keys, forget_old=True))
+        rotate_key(desk.ledger, ring.keys, forget_old=True)
     again = rotate_key(desk.ledger, ring.keys)
     assert [where for where, _ in again.unopened] == ["withdrawal.note/w-1"]
     assert ring.keys.key_ids() == (again.key_id, old), "the same rotation, not one more"
@@ -383,12 +383,10 @@ def test_submits_in_parallel_lose_nothing(engine: Engine, monkeypatch: pytest.Mo
 
 
 def test_a_beneficiary_that_is_sealed_shows_what_rules_ask_for(engine: Engine) -> None:
-    from cryptosupport.desk.cases import evidence_of
-
     desk = desk_of(engine, ring_with_a_key())
     desk.take(personal("w-1"))
     recorded = desk.ledger.withdrawal("w-1")
     assert recorded is not None
     assert isinstance(recorded.request.beneficiary, Sealed)
     assert evidence_of(recorded.request)["beneficiary"].given is True
-    assert opened(recorded.request.beneficiary) == Beneficiary("xochitlname w-1", self_hosted=True)
+    assert recorded.request.beneficiary.open() == Beneficiary("xochitlname w-1", self_hosted=True)

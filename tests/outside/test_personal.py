@@ -69,9 +69,14 @@ def test_a_key_under_the_id_of_another_opens_nothing() -> None:
 
 
 def test_a_missing_key_is_named_with_what_to_do() -> None:
-    for use in (lambda box: box.open(sealed(), HERE), lambda box: box.seal(b"", HERE, key_id(ONE))):
+    box = Box((TWO,))
+    uses: list[Callable[[], object]] = [
+        lambda: box.open(sealed(), HERE),
+        lambda: box.seal(b"", HERE, key_id(ONE)),
+    ]
+    for use in uses:
         with pytest.raises(BadSettings, match=f"key {key_id(ONE)}.*`cryptosupport keys set personal-data`") as caught:
-            use(Box((TWO,)))
+            use()
         assert ONE.hex() not in caught.value.message
 
 
