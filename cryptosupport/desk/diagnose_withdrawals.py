@@ -41,7 +41,7 @@ class Withdrawing:
     ledger: Callable[[], Mapping[str, Any]]
     last_decision: Callable[[], int | None]
     now: Callable[[], int]
-    personal: Callable[[], tuple[str | None, tuple[str, ...]]]
+    personal: Callable[[], tuple[str | None, tuple[str, ...]]] | None = None
     guarded: Guarded | None = None
 
 
@@ -65,7 +65,8 @@ def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
     ledger = _ledger(withdrawing)
     yield ledger
     if ledger.outcome is Outcome.OK:
-        yield _personal(withdrawing)
+        if withdrawing.personal is not None:
+            yield _personal(withdrawing.personal)
         if withdrawing.guarded is not None:
             yield from examine_guards(withdrawing.guarded)
 
@@ -119,9 +120,11 @@ def _ledger(withdrawing: Withdrawing) -> Verdict:
     return ok("ledger", f"{status['url']}, {recorded} withdrawals, last decision {last}")
 
 
-def _personal(withdrawing: Withdrawing) -> Verdict:
+def _personal(examined: Callable[[], tuple[str | None, tuple[str, ...]]]) -> Verdict:
     try:
-        in_force, held = withdrawing.personal()
+        in_force, held = examined()
+    except Unreachable as error:
+        return unreachable("personal data", error.message, _SEE)
     except BadSettings as error:
         return bad_settings("personal data", error.message, "see `cryptosupport keys check`")
     if in_force is not None and in_force not in held:

@@ -68,7 +68,7 @@ class Box:
             missing(named)
         try:
             sealed = base64.b64decode(text, validate=True)
-            if len(sealed) < _NONCE + _TAG:
+            if len(sealed) < _NONCE + _TAG or base64.b64encode(sealed).decode() != text:
                 _tampered(place)
             plain: bytes = key.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound(named, place))
         except (InvalidTag, binascii.Error):

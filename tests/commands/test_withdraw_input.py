@@ -198,7 +198,8 @@ def test_csv_is_read_as_strictly_line_by_line(run: Program, tmp_path: Path) -> N
         assert refused["line"] == 2 * number + 3, name
         assert reason in refused["error"]["message"], (name, refused["error"]["message"])
     assert recorded(run) == [f"good-{number}" for number in range(len(BAD_ROWS))]
-    assert run("withdraw", "explain", "good-0", "--json").json["note"] == 'say "hi", please'
+    reveal = ("--reveal", "--reason", "test", "--operator", "alice", "--json")
+    assert run("withdraw", "explain", "good-0", *reveal).json["note"] == 'say "hi", please'
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,23 @@ def test_a_ledger_without_a_decision_has_no_clock_to_be_behind() -> None:
 
 def test_keys_that_cannot_be_read_stop_intake() -> None:
     assert ("intake", "fail", 8) in told(intake=refusing(BadSettings("keys.backend")))
+
+
+@pytest.mark.parametrize(
+    ("personal", "outcome", "code", "said"),
+    [
+        (lambda: ("0a1b2c3d", ("0a1b2c3d",)), "ok", 0, "sealed with the key 0a1b2c3d"),
+        (lambda: (None, ("0a1b2c3d",)), "ok", 0, "sealed with the key 0a1b2c3d"),
+        (lambda: (None, ()), "warn", 0, "note and beneficiary are kept in clear"),
+        (lambda: ("0a1b2c3d", ()), "fail", 8, "which the keyring does not hold"),
+        (lambda: ("0a1b2c3d", ("ffffffff",)), "fail", 8, "sealed with the key 0a1b2c3d"),
+        (refusing(BadSettings("the keyring is locked")), "fail", 8, "the keyring is locked"),
+        (refusing(Unreachable("the database went away")), "fail", 6, "the database went away"),
+    ],
+)
+def test_how_personal_data_is_kept_is_told(
+    personal: Callable[[], tuple[str | None, tuple[str, ...]]], outcome: str, code: int, said: str
+) -> None:
+    verdict = list(examine(replace(GOOD, personal=personal)))[-1]
+    assert (verdict.name, verdict.outcome.value, verdict.exit_code) == ("personal data", outcome, code)
+    assert said in verdict.message
