@@ -42,6 +42,9 @@ def desk(run: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progr
     """The program in the folder of the worked example, with all files that the manual shows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "cryptosupport.outside.keyfile.Keyring")
+    monkeypatch.setenv("CRYPTOSUPPORT_KEYRING_FILE", str(tmp_path / "keyring"))
+    monkeypatch.setenv("CRYPTOSUPPORT_KEYRING_PASSPHRASE", "for this test")
     lay_out(MANUAL, tmp_path)
     assert run("init", "--chain", "bitcoin", "--chain", "ethereum").exit_code == 0
     return run
@@ -123,12 +126,15 @@ def test_every_field_of_a_request_and_of_the_record_is_explained() -> None:
             assert f"`{name}`" in section("Looking at withdrawals"), field
 
 
-def test_every_command_of_withdraw_policy_price_and_ledger_is_named() -> None:
-    from cryptosupport.commands import ledger, policy, price
+def test_every_command_of_a_desk_is_named() -> None:
+    from cryptosupport.commands import audit, freeze, keys, ledger, operator, policy, price, privacy, screen
 
-    for group in (withdraw, policy.command, price.command, ledger.command):
+    groups = (withdraw, *(each.command for each in (audit, freeze, keys, ledger, policy, price, privacy, screen)))
+    for group in groups:
         for name in group.commands:
             assert f"{group.name} {name}" in text(MANUAL), f"{group.name} {name}"
+    for name in operator.command.commands:
+        assert f"`{name}`" in section("People") or f"operator {name}" in section("People"), name
     for each in (*withdraw.commands["submit"].params, *withdraw.commands["list"].params):
         names = [name for name in each.opts if name.startswith("--")]
         if names[0] not in ("--json", "--output", "--configs", "--data", "--locale", "--quiet", "--log"):

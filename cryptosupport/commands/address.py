@@ -10,10 +10,12 @@ from cryptosupport.commands import output as out
 from cryptosupport.commands import params
 from cryptosupport.context import Context
 
-_COLUMNS = ("input", "valid", "kind", "chains", "contract", "burn", "own.wallet", "look_alikes", "error.message")
+_COLUMNS = (
+    *("input", "valid", "kind", "chains", "contract", "burn", "own.wallet", "screening", "look_alikes", "error.message"),
+)
 _FIELDS = (
     *("input", "address", "valid", "kind", "checksum", "chains", "contract", "burn"),
-    *("own.wallet", "own.role", "look_alikes", "error.code", "error.message"),
+    *("own.wallet", "own.role", "screening", "look_alikes", "error.code", "error.message"),
 )
 _WORDS = {True: "yes", False: "no", None: "not known"}
 _CHECKSUMS = {True: "holds", False: "fails", None: "none in this spelling"}
@@ -33,13 +35,16 @@ def command() -> None:
 def check(context: Context, addresses: tuple[str, ...], offline: bool, chain: str | None, output: str) -> None:
     """Say of each ADDRESS whether it is valid, for which chains, whose it is, and what it could be mistaken for.
 
+    Where there is a ledger, also which lists stop it.
+
     \b
     Exit codes: 0 all valid, 2 one is not.
     """
     from cryptosupport.desk.check_addresses import as_record, check_addresses, exit_code
 
     chains, known = context.chains(chain), context.memory().addresses()
-    checks = check_addresses(addresses, chains, context.wallets, known, offline=offline)
+    lists = context.screening_lists()
+    checks = check_addresses(addresses, chains, context.wallets, known, offline=offline, lists=lists)
     for failure in (said for one in checks for said in one.unreachable.values()):
         context.warn(f"whether it is a contract could not be asked: {failure}")
     context.exit_code = exit_code(checks)
@@ -68,5 +73,8 @@ def _lines(record: out.Record) -> Iterator[tuple[str, str]]:
         yield "careful", "nobody can spend from this address: what is sent there is lost"
     if record["own"]:
         yield "own wallet", f"{record['own']['wallet']} ({record['own']['role']})"
+    for hit in record["screening"] or []:
+        whose = f" as {hit['label']}" if hit["label"] else ""
+        yield "stopped", f"it is on the list {hit['list']}{whose}: nothing is paid to it"
     for other in record["look_alikes"]:
         yield "careful", f"the ends are those of {other['address']} ({other['of']}): compare every character"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cryptosupport.desk.diagnose_guards import Guarded
     from cryptosupport.desk.guards import Guarding
     from cryptosupport.domain.books import Ledger, Records
+    from cryptosupport.domain.screening import Lists
     from cryptosupport.outside.hooks import Provider
     from cryptosupport.settings.guards import Hook
 
@@ -87,6 +88,23 @@ class WithGuards(WithChanges):
         provider = Provider(hook, None if hook.header is None else self.secret(hook.header), self.clock)
         self._providers.append(provider)
         return AskedProvider(rule, provider)
+
+    def screening_lists(self) -> Lists | None:
+        """The lists that destinations are screened against, None where there is no ledger to have any.
+
+        A ledger that cannot be read is a warning: what else is known of an address is told all the same.
+        """
+        from cryptosupport.desk.screen_lists import load_lists
+        from cryptosupport.domain.errors import SupportError
+
+        if not self.has_file_of_ledger():
+            return None
+        try:
+            with self.ledger(make=False).look() as records:
+                return load_lists(records)
+        except SupportError as error:
+            self.warn(f"no list was looked at: {error.message}")
+            return None
 
     def on_guard(self, ledger: Ledger) -> AbstractContextManager[None]:
         """Meanwhile, what turns out to be changed behind this program is written down and freezes the desk."""

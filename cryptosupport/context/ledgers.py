@@ -60,6 +60,16 @@ class WithLedger(Privacy):
             self._engine = open_engine(resolved, self.data_folder, from_reference=resolved != url)
         return self._engine
 
+    def has_file_of_ledger(self) -> bool:
+        """Whether there may be a ledger; of a SQLite file it is looked for, without loading what reads one."""
+        from cryptosupport.settings import PRESETS
+        from cryptosupport.settings.reading import is_there
+
+        if self.folder == PRESETS:
+            return False
+        scheme, _, name = self.desk.ledger.url.partition(":///")
+        return scheme != "sqlite" or is_there(self.data_folder / name)
+
     def ledger(self, make: bool = True) -> Ledger:
         """The ledger, ready to work with: an empty database gets its tables. Raises `BadSettings`, `Unreachable`.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cryptosupport.domain.addresses import Address, looks_alike
 from cryptosupport.domain.errors import BadInput, NodesFailed
 from cryptosupport.domain.identifiers import about_secret, cleaned, is_cut, is_secret, shortened
+from cryptosupport.domain.screening import Hit, Lists
 
 if TYPE_CHECKING:
     from cryptosupport.domain.ports import Chain
@@ -68,7 +69,8 @@ class AddressCheck:
 
     ``address`` is None where no chain takes it, and then ``problem`` says why. ``chains`` are those that do.
     ``contract`` says per chain whether code stands there: None where a chain has no contracts. A chain that was not
-    reached is in ``unreachable`` instead, with what went wrong.
+    reached is in ``unreachable`` instead, with what went wrong. ``listed`` are the lists of sanctions and of the
+    desk that stop it, None where no list was looked at.
     """
 
     input: str
@@ -79,6 +81,7 @@ class AddressCheck:
     own: OwnWallet | None = None
     look_alikes: tuple[LookAlike, ...] = ()
     problem: Problem | None = None
+    listed: tuple[Hit, ...] | None = None
 
     @property
     def valid(self) -> bool:
@@ -100,11 +103,13 @@ def check_addresses(
     known: Iterable[str] = (),
     *,
     offline: bool = False,
+    lists: Lists | None = None,
 ) -> list[AddressCheck]:
     """Say what is known about each of ``texts``, in their order.
 
-    ``wallets`` are the desk's own, by name; ``known`` the normal forms of addresses from earlier look-ups. With
-    ``offline`` no node is asked. A node that cannot be reached leaves ``contract`` open and spoils nothing else.
+    ``wallets`` are the desk's own, by name; ``known`` the normal forms of addresses from earlier look-ups; ``lists``
+    those that destinations are screened against. With ``offline`` no node is asked. A node that cannot be reached
+    leaves ``contract`` open and spoils nothing else.
     """
     checks = [_read(text, chains) for text in texts]
     own = {_normal(wallet.address, chains): wallet for wallet in wallets.values() if wallet.address is not None}
@@ -112,6 +117,7 @@ def check_addresses(
     others |= {check.address.text: GIVEN for check in checks if check.address is not None}
     others |= {text: wallet.name for text, wallet in own.items()}
     checks = [_compare(check, own, others) for check in checks]
+    checks = checks if lists is None else [_screened(check, lists) for check in checks]
     return checks if offline else _ask(checks, chains)
 
 
@@ -135,8 +141,13 @@ def as_record(check: AddressCheck) -> dict[str, Any]:
         "burn": address is not None and address.burn,
         "own": own and {"wallet": own.wallet, "role": own.role},
         "look_alikes": [{"address": other.address, "of": other.of} for other in check.look_alikes],
+        "screening": None if check.listed is None else [_hit(each) for each in check.listed],
         "error": problem and {"code": problem.code, "message": problem.message},
     }
+
+
+def _hit(hit: Hit) -> dict[str, str]:
+    return {"list": hit.name, "entry": hit.entry.entry, "label": hit.entry.label, "tag": hit.entry.tag}
 
 
 # -- one text --------------------------------------------------------------------------------------------------------
@@ -223,6 +234,13 @@ def _compare(check: AddressCheck, own: Mapping[str, WalletSettings], others: Map
         own=None if wallet is None else OwnWallet(wallet.name, wallet.role),
         look_alikes=tuple(LookAlike(other, of) for other, of in others.items() if looks_alike(address, other)),
     )
+
+
+def _screened(check: AddressCheck, lists: Lists) -> AddressCheck:
+    if check.address is None:
+        return check
+    text = check.address.text
+    return replace(check, listed=(*lists.sanctions(text), *lists.blocked(text)))
 
 
 # -- asking the chains -----------------------------------------------------------------------------------------------

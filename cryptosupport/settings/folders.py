@@ -16,7 +16,7 @@ PRESETS = Path(__file__).parents[1] / "configs"
 """The folder inside the package: chains only."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_FILES = ("desk.toml", "wallets.toml", "policy.toml")
+_FILES = ("desk.toml", "wallets.toml", "policy.toml", "operators.toml")
 
 
 def find_folder(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
@@ -63,7 +63,7 @@ def refuse_writable_by_others(folder: Path, further: Sequence[Path] = ()) -> Non
     if status is not None and os.path.samestat(status, PRESETS.stat()):
         return
     chains = folder / "chains"
-    inside = [folder / name for name in (*_FILES, "operators.toml")]
+    inside = [folder / name for name in _FILES]
     for path in (folder, *inside, chains, *(chains / f"{name}.toml" for name in chain_names(folder))):
         status = _status(path)
         if status is not None and status.st_mode & _OTHERS_WRITE:
