@@ -11,7 +11,8 @@ from cryptosupport.commands import params
 from cryptosupport.context import Context
 
 _COLUMNS = (
-    *("input", "valid", "kind", "chains", "contract", "burn", "own.wallet", "screening", "look_alikes", "error.message"),
+    *("input", "valid", "kind", "chains", "contract", "burn", "own.wallet", "screening", "look_alikes"),
+    "error.message",
 )
 _FIELDS = (
     *("input", "address", "valid", "kind", "checksum", "chains", "contract", "burn"),

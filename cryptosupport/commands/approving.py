@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _HOLDS = (
     *("request_id", "since", "age", "customer", "amount", "asset", "blocked", "owner", "reported", "notes", "reason"),
 )
+_NOUNS = {"approve": "approval", "reject": "rejection", "release": "release", "hold": "hold"}
 _SPOKEN = ("request_id", "state", "said_by", "missing")
 
 
@@ -215,8 +216,8 @@ def _outcome(action: str) -> Callable[[out.Record], str]:
     def told(record: out.Record) -> str:
         state, missing = record["state"].replace("_", " "), record["missing"]
         more = f"; {missing} more {'person has' if missing == 1 else 'people have'} to say so" if missing else ""
-        said = f"{action} of {record['request_id']} is recorded: it is {state}{more}."
-        return f"{said[0].upper()}{said[1:]}\n\n{_sheet(record)}"
+        said = f"The {_NOUNS[action]} of {record['request_id']} is recorded: it is {state}{more}."
+        return f"{said}\n\n{_sheet(record)}"
 
     return told
 
