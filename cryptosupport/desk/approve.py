@@ -236,7 +236,9 @@ def _release(it: Speaking) -> Spoken:
     if missing:
         return Spoken(before, names, missing)
     holds = [voice for voice in before.decision.voices if voice.outcome is Outcome.HOLD]
-    waived = tuple((each.rule, each.reason if each.rule in SCREENED else "") for each in holds)
+    # What a rule says is released under the policy that said it; under another one it speaks anew.
+    policy = before.decision.policy
+    waived = tuple((each.rule, each.reason if each.rule in SCREENED else policy) for each in holds)
     after = decide_anew(books, it.premises, before, it.act("released", reason=reason, by=", ".join(names)), waived)
     return Spoken(after, names)
 

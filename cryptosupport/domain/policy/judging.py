@@ -39,8 +39,8 @@ class Case:
     this customer first asked for this destination, None for never before. ``hot_balance`` is of the wallet and asset;
     ``customer_balance`` what the customer has left of the asset, None where the desk has no feed. ``further`` are
     voices beside the rules', such as an asset's hard cap. ``asked_at`` is when the request came, None for now: what it
-    showed then does not grow old while it waits. ``waived`` are the holds that compliance released, as (rule, reason),
-    with "" for whatever the rule says.
+    showed then does not grow old while it waits. ``waived`` are the holds that compliance released, as (rule, reason);
+    for whatever a rule of a policy says the reason is the hash of that policy.
     """
 
     booking: Booking
@@ -123,13 +123,13 @@ class Judge:
         request that no rule permits is denied. ``used`` says what is booked already, without this request. The order of
         the rules does not matter.
         """
-        voices, findings, permitted = [_heard(each, case) for each in case.further], list[Finding](), False
+        voices, findings, permitted = [self._heard(each, case) for each in case.further], list[Finding](), False
         for rule in self.policy.rules:
             if rule.matches(case.booking):
                 permitted = permitted or rule.permits
                 found = list(self.findings(rule, case, used))
                 findings.extend(found)
-                voices.append(_heard(voice(rule, found), case))
+                voices.append(self._heard(voice(rule, found), case))
         if not permitted:
             voices.append(unpermitted(case.booking))
         outcome = strictest(each.outcome for each in voices)
@@ -162,6 +162,13 @@ class Judge:
             else:
                 yield from _of_a_sum(rule, window, case, used(place))
 
+    def _heard(self, voice: Voice, case: Case) -> Voice:
+        """The voice, or that compliance released what it says; what could not be found out is never released."""
+        released = not case.waived.isdisjoint({(voice.rule, voice.reason), (voice.rule, self.policy.hash)})
+        if voice.outcome is Outcome.HOLD and released and not voice.unknown:
+            return Voice(voice.rule, Outcome.ALLOW, f"released by compliance: {voice.reason}")
+        return voice
+
     def _unbooked(self, findings: list[Finding], outcome: Outcome) -> tuple[str, ...]:
         """The windows in which the request takes no place.
 
@@ -186,14 +193,6 @@ class Judge:
 def blocks(voice: Voice) -> bool:
     """Whether it is a hit on a sanctions list: what is blocked is neither paid nor denied, cancelled or refunded."""
     return voice.rule == SANCTIONS and voice.outcome is Outcome.HOLD
-
-
-def _heard(voice: Voice, case: Case) -> Voice:
-    """The voice, or that compliance released what it says; what could not be found out is never released."""
-    released = not case.waived.isdisjoint({(voice.rule, voice.reason), (voice.rule, "")})
-    if voice.outcome is Outcome.HOLD and released and not voice.unknown:
-        return Voice(voice.rule, Outcome.ALLOW, f"released by compliance: {voice.reason}")
-    return voice
 
 
 def unpermitted(booking: Booking) -> Voice:
