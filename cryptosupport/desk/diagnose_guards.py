@@ -30,19 +30,15 @@ class Guarded:
 
 def examine_guards(guarded: Guarded) -> Iterator[Verdict]:
     """A verdict on each part, whatever the others say."""
-    for part in (_people, _lists, _freezes):
+    for name, part in (("operators", _people), ("screening", _lists), ("freeze", _freezes)):
         try:
             yield from part(guarded)
         except (BadSettings, Refused) as error:
-            yield bad_settings(part.__name__.strip("_"), error.message, "see `cryptosupport audit verify`")
+            yield bad_settings(name, error.message, "see the message, and `cryptosupport audit verify`")
 
 
 def _people(guarded: Guarded) -> Iterator[Verdict]:
-    try:
-        operators = guarded.people().operators
-    except BadSettings as error:
-        yield bad_settings("operators", error.message, "see `cryptosupport operator list`")
-        return
+    operators = guarded.people().operators
     if not operators:
         said = "there are none: nobody can approve or release, and policy.toml counts as it stands"
         yield warn("operators", said, "name two people with `cryptosupport operator add`")
