@@ -79,6 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         with _sigterm_interrupts(terminated):
             root.main(list(arguments), "cryptosupport", standalone_mode=False, obj=context)
+        context.part()
         if sys.stdout is not None:
             sys.stdout.flush()
         return context.exit_code

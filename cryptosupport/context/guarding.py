@@ -69,7 +69,7 @@ class WithGuards(WithChanges):
             provider=self._provider(PROVIDER, screening.provider),
             travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
             contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
-            unscreened=lambda: self.warn(
+            unscreened=lambda: self.warn_in_the_end(
                 "no sanctions list is there: what is allowed is not screened (`cryptosupport screen import`)"
             ),
         )
@@ -118,9 +118,8 @@ class WithGuards(WithChanges):
         from cryptosupport.desk.show_lists import Freshness, ListAge, list_states
         from cryptosupport.domain.freezes import Freeze
 
-        screening = self.desk.screening
-
         def lists() -> list[ListAge]:
+            screening = self.desk.screening
             with self.ledger(make=False).look() as records:
                 return list_states(
                     records, Freshness(screening.lists, screening.warn_after_ms, screening.hold_after_ms)

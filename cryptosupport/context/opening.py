@@ -53,6 +53,7 @@ class Opening:
         self.clock = SystemClock()
         self.exit_code = 0
         self._warned: set[str] = set()
+        self._in_the_end: list[str] = []
         self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
         self._opened: list[Nodes] = []
@@ -253,6 +254,16 @@ class Opening:
         else:
             message = f"warning: {message}"
         say(message)
+
+    def warn_in_the_end(self, message: str) -> None:
+        """Say something on stderr once the work is done; nothing where it fails or is stopped."""
+        if message not in self._in_the_end:
+            self._in_the_end.append(message)
+
+    def part(self) -> None:
+        """Say what was to be said in the end."""
+        for message in self._in_the_end:
+            self.warn(message)
 
     def note(self, message: str) -> None:
         """Tell a person at a terminal how things go."""

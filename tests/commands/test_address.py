@@ -18,7 +18,7 @@ ONE_BYTE_CONTRACT = "0x6001600c60003960016000f300"  # init code that leaves a si
 NOBODY = "http://127.0.0.1:1"
 KEYS = [
     *("schema", "input", "address", "valid", "kind", "checksum", "chains", "contract", "burn", "own", "look_alikes"),
-    "error",
+    *("screening", "error"),
 ]
 
 
@@ -69,6 +69,7 @@ def test_the_record_is_the_schemas(presets: Program) -> None:
         "burn": False,
         "own": None,
         "look_alikes": [],
+        "screening": None,
         "error": None,
     }
     assert {"ethereum", "bsc", "polygon"} <= set(done.json["chains"])

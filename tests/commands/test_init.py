@@ -23,7 +23,7 @@ def test_the_folder_holds_every_preset_and_works_at_once(run: Program, tmp_path:
     target = tmp_path / "desk" / "settings"
     done = run("init", str(target))
     assert (done.exit_code, done.stderr) == (0, "")
-    assert f"wrote 14 file(s) to {target}" in done.stdout
+    assert f"wrote 15 file(s) to {target}" in done.stdout
     assert f"cryptosupport doctor --configs {target}" in done.stdout
     assert chain_names(target) == chain_names(PRESETS)
     assert [load_chain(target, name) for name in chain_names(target)] == [
@@ -48,12 +48,12 @@ def test_what_is_there_already_is_kept_and_named(run: Program, tmp_path: Path) -
     assert done.exit_code == 0
     assert done.json["folder"] == str(tmp_path)
     assert done.json["kept"] == [str(mine)]
-    assert len(done.json["written"]) == 13
+    assert len(done.json["written"]) == 14
     assert mine.read_text(encoding="utf-8") == "mine"
     again = run("init", str(tmp_path))
     assert again.exit_code == 0
     assert f"wrote 0 file(s) to {tmp_path}" in again.stdout
-    assert again.stdout.count("kept as it is: ") == 14
+    assert again.stdout.count("kept as it is: ") == 15
 
 
 def test_a_link_that_leads_nowhere_is_not_written_through(run: Program, tmp_path: Path) -> None:

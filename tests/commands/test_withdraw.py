@@ -17,7 +17,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptosupport.domain.requests import signed_bytes
 from cryptosupport.domain.withdrawal_record import FIELDS
 from cryptosupport.outside.locks import lock
-from tests.commands.withdrawkit import ANOTHER, ON_BITCOIN, ON_ETHEREUM, asked, desk, in_this_process, jsonl, options
+from tests.commands.withdrawkit import (
+    ANOTHER,
+    ON_BITCOIN,
+    ON_ETHEREUM,
+    UNSCREENED,
+    asked,
+    desk,
+    in_this_process,
+    jsonl,
+    options,
+)
 from tests.conftest import Program, Run
 
 Submit = Callable[..., Run]
@@ -372,7 +382,7 @@ def test_a_cancelled_one_gives_its_room_to_who_waits(run: Program, tmp_path: Pat
     assert [row["request_id"] for row in run("withdraw", "run", "--dry-run", "--json").json] == ["c"]
     assert states(run)["c"] == "waiting"
     moved = run("withdraw", "run")
-    assert (moved.exit_code, moved.stderr) == (0, "")
+    assert (moved.exit_code, moved.stderr) == (0, UNSCREENED)
     assert moved.stdout.splitlines()[2].split()[::6] == ["c", "approved"]
     assert run("withdraw", "run", "--json").json == []
     assert states(run) == {"a": "approved", "b": "cancelled", "c": "approved", "d": "rejected"}

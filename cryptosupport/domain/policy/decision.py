@@ -27,14 +27,14 @@ HOT_WALLET, SETTINGS = "hot wallet", "settings"
 """What speaks beside the rules: that none of them permits, an asset's hard cap, the cap of one run; a wallet that rules
 ask for and nobody has, settings that no longer have the asset."""
 
-FREEZE, ON_HOLD = "freeze", "hold"
+FREEZE, ON_HOLD = "freeze", "put on hold"
 """A freeze that covers it; a person who stopped it."""
 
 SANCTIONS, BLOCK_LIST, ALLOW_LIST, LOOK_ALIKE = "sanctions", "block list", "allow list", "look-alike"
 OWN_ADDRESS, NO_RECEIVER, TOKEN_CONTRACT, CONTRACT, MEMO = (
-    "own address", "no receiver", "token contract", "contract", "memo",
+    "own address", "no receiver", "token contract", "contract address", "missing memo",
 )  # fmt: skip
-SCREENING, PROVIDER, TRAVEL_RULE = "screening", "provider", "travel rule"
+SCREENING, PROVIDER, TRAVEL_RULE = "screening lists", "screening provider", "travel rule"
 """What the destination brings about: see `domain.screening`. SCREENING speaks where a list cannot be relied on."""
 
 SCREENED = frozenset(
