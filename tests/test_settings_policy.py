@@ -393,8 +393,9 @@ MATCHES = st.dictionaries(
     st.one_of(WORDS, st.lists(WORDS, min_size=1)),
     min_size=1,
 )
+NAMES = WORDS.filter(lambda name: name not in BESIDE)
 RULES = st.lists(
-    together(st.fixed_dictionaries({"name": WORDS.filter(lambda name: name not in BESIDE)}, optional={"match": MATCHES}), BODIES),
+    together(st.fixed_dictionaries({"name": NAMES}, optional={"match": MATCHES}), BODIES),
     unique_by=lambda table: str(table["name"]),
 )
 
