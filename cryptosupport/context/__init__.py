@@ -172,4 +172,5 @@ class Context(WithGuards):
             last_decision=last_decision,
             now=self.clock.milliseconds,
             personal=personal,
+            freezes=self.freezes_told,
         )

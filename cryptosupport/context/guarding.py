@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cryptosupport.context.changing import WithChanges
+from cryptosupport.context.freezing import WithFreezes
+from cryptosupport.domain.errors import SupportError, Tampered
 
 if TYPE_CHECKING:
     from cryptosupport.desk.alarms import Alarms
     from cryptosupport.desk.ask_provider import AskedProvider
     from cryptosupport.desk.guards import Guarding
-    from cryptosupport.domain.books import Ledger, Records
+    from cryptosupport.domain.books import Records
     from cryptosupport.outside.hooks import Provider
     from cryptosupport.settings.guards import Hook
 
 
-class WithGuards(WithChanges):
+class WithGuards(WithFreezes):
     """The guards of decisions, and what freezes the desk by itself."""
 
     def __init__(self) -> None:
@@ -84,11 +84,19 @@ class WithGuards(WithChanges):
         self._providers.append(provider)
         return AskedProvider(rule, provider)
 
-    def on_guard(self, ledger: Ledger) -> AbstractContextManager[None]:
-        """Meanwhile, what turns out to be changed behind this program is written down and freezes the desk."""
-        from cryptosupport.desk.alarms import on_guard
+    def sound(self, error: Tampered) -> None:
+        """Write down what turned out to be changed behind this program, and freeze the desk for it.
 
-        return on_guard(ledger, self.alarms)
+        What was found where no ledger was opened is not of this desk.
+        """
+        from cryptosupport.desk.alarms import write_down
+
+        if self._engine is None:
+            return
+        try:
+            write_down(self.ledger(make=False), self.alarms, error)
+        except SupportError as other:
+            self.warn(f"what was found cannot be written down, nor freeze the desk: {other.message}")
 
     @property
     def alarms(self) -> Alarms:

@@ -28,7 +28,8 @@ class Withdrawing:
     ``policy`` is None without policy.toml. ``intake`` reads the keys that sign requests. ``prices`` are those of all
     assets, with what is wrong with their files; ``ledger`` the record of `ledger status`. ``last_decision`` is when the
     ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970. ``personal`` are the
-    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids.
+    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids. ``freezes``
+    are those that count, each in words, and what to warn of beside.
     """
 
     policy: Callable[[], Policy | None]
@@ -40,6 +41,7 @@ class Withdrawing:
     last_decision: Callable[[], int | None]
     now: Callable[[], int]
     personal: Callable[[], tuple[str | None, tuple[str, ...]]]
+    freezes: Callable[[], tuple[Sequence[str], Sequence[str]]]
 
 
 def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
@@ -63,6 +65,7 @@ def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
     yield ledger
     if ledger.outcome is Outcome.OK:
         yield _personal(withdrawing)
+        yield from _freezes(withdrawing)
 
 
 def _policy(policy: Policy, remarks: Callable[[Policy], Sequence[Remark]]) -> Iterator[Verdict]:
@@ -126,3 +129,21 @@ def _personal(withdrawing: Withdrawing) -> Verdict:
         said = "note and beneficiary are kept in clear"
         return warn("personal data", said, f"run `cryptosupport keys set {SUBJECT} --random`")
     return ok("personal data", f"sealed with the key {in_force or held[0]}")
+
+
+def _freezes(withdrawing: Withdrawing) -> Iterator[Verdict]:
+    """A freeze is no fault; nobody should have forgotten it."""
+    try:
+        counting, overdue = withdrawing.freezes()
+    except Unreachable as error:
+        yield unreachable("freezes", error.message, _SEE)
+        return
+    except BadSettings as error:
+        yield bad_settings("freezes", error.message, _SEE)
+        return
+    for told in counting:
+        yield warn("freezes", told, "two people lift it: `cryptosupport freeze lift`")
+    for told in overdue:
+        yield warn("freezes", told, "lift it, or freeze anew with another --expires")
+    if not counting and not overdue:
+        yield ok("freezes", "nothing is frozen")
