@@ -31,7 +31,7 @@ class WithFreezes(WithChanges):
         from cryptosupport.desk.freeze import as_record
         from cryptosupport.domain.freezes import Freeze, line_of, read_scope
 
-        now, reason = self.clock.milliseconds(), reason.encode(errors="replace").decode()
+        now = self.clock.milliseconds()
         by_key = {scope.key: scope for scope in map(self._checked, map(read_scope, scopes))}
         until = None if expires is None else now + int(expires * 1000)
         freezes = [

@@ -83,7 +83,8 @@ def read_scope(text: str) -> Scope:
     if kind not in KINDS or not equals:
         known = ", ".join([ALL, *(f"{each}=..." for each in KINDS)])
         raise BadInput(f'"{shortened(text)}" is no scope of a freeze: write one of {known}')
-    if not value or not value.isprintable() or value != value.strip() or len(value) > _LONGEST:
+    broken = not value.isprintable() or "\ufffd" in value  # as which bytes are read that are no UTF-8
+    if not value or broken or value != value.strip() or len(value) > _LONGEST:
         raise BadInput(f'"{shortened(text)}" names nothing: write {kind}=NAME, in up to {_LONGEST} characters')
     return Scope(kind, value)
 
