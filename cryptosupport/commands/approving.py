@@ -146,16 +146,15 @@ def _speak(
 
     context.guard_settings()
     ledger, premises, people = context.ledger(), context.premises(), context.people
-    with context.on_guard(ledger):
-        people.need()
-        seen = find(ledger, request_id)
-        shown = review(ledger, premises, people, seen)
-        if dry_run:
-            _show(output, _record(seen, shown), _sheet)
-            return
-        _ask(action, _record(seen, shown), output)
-        spoken = speak(ledger, premises, people, request_id, action, operator, hand, reason)
-        shown = review(ledger, premises, people, spoken.withdrawal)
+    people.need()
+    seen = find(ledger, request_id)
+    shown = review(ledger, premises, people, seen)
+    if dry_run:
+        _show(output, _record(seen, shown), _sheet)
+        return
+    _ask(action, _record(seen, shown), output)
+    spoken = speak(ledger, premises, people, request_id, action, operator, hand, reason)
+    shown = review(ledger, premises, people, spoken.withdrawal)
     record = _record(spoken.withdrawal, shown) | {"said_by": list(spoken.by), "missing": spoken.missing}
     context.exit_code = _exit_code(action, spoken.withdrawal.state.value, spoken.missing)
     _show(output, record, _outcome(action))

@@ -135,14 +135,8 @@ def log(
 
 
 def _alarm(context: Context) -> Callable[[str], None]:
-    """What hears that something was changed: everything is frozen, where [freeze] auto says so."""
-    from cryptosupport.desk.alarms import ring_for_tampering
-
-    def ring(found: str) -> None:
-        if ring_for_tampering(context.ledger(), context.alarms, found):
-            context.warn("everything is frozen: `cryptosupport freeze list`")
-
-    return ring
+    """What hears that something was changed; the refusal that follows freezes everything, as [freeze] auto says."""
+    return context.warn
 
 
 def _heads(head: str | None, file: IO[bytes] | None) -> Sequence[Head]:

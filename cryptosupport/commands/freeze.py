@@ -44,7 +44,8 @@ def add(
     is allowed, approved or released; what waits goes on when it is lifted.
 
     \b
-    Exit codes: 0 frozen, also when the ledger is down: then on this machine only; 2 no such scope.
+    Exit codes: 0 frozen, also when the ledger is down: then on this machine only; 2 no such
+    scope, or nothing that the settings know: then nothing is frozen.
     """
     _show(output, context.freeze(scopes, reason, expires, operator, hand))
 

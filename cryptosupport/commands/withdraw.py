@@ -222,6 +222,7 @@ def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> N
     moved: list[Withdrawal] = []
     with _unless_locked(context, fail_if_locked), context.run_lock(_LOCK), _books(context, dry_run) as books:
         moved = run_once(*books, context.alarms)
+        context.warn_of_freezes(books[0])
     show_all(output, map(withdrawal_record, moved))
 
 
@@ -287,8 +288,7 @@ def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]
     from cryptosupport.desk.rehearse import rehearsal
 
     ledger, premises = context.ledger(make=not dry_run), context.premises()
-    guard = nullcontext() if dry_run else context.on_guard(ledger)
-    with guard, rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
+    with rehearsal(ledger, premises.judge) if dry_run else nullcontext(ledger) as books:
         yield books, premises
     if dry_run:
         context.note("dry run: nothing was recorded")

@@ -174,4 +174,5 @@ class Context(WithGuards):
             now=self.clock.milliseconds,
             guarded=self.guarded(),
             personal=personal,
+            freezes=self.freezes_told,
         )

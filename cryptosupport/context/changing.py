@@ -1,4 +1,4 @@
-"""Changes of operators, policy and freezes: what they need opened, and the files that they leave behind."""
+"""Changes of operators and policy: what they need opened, and the files that they leave behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.policies import WithPolicies
-from cryptosupport.domain.errors import BadInput, BadSettings, SupportError, Unreachable
+from cryptosupport.domain.errors import BadInput, BadSettings
 from cryptosupport.domain.operators import OPERATORS, POLICY, Operator, Role
 
 if TYPE_CHECKING:
@@ -164,71 +164,6 @@ class WithChanges(WithPolicies):
             except OSError as error:
                 self.warn(f"{path} cannot be written ({error.strerror}): write it by hand, from {change.kind} list")
         return stand
-
-    # -- freezes
-
-    def freeze(
-        self, scopes: Sequence[str], reason: str, expires: float | None, operator: str | None, hand: Hand
-    ) -> list[dict[str, Any]]:
-        """Freeze: first by the file of this machine, then in the ledger; as records."""
-        from secrets import token_hex
-
-        from cryptosupport.desk.freeze import as_record, freeze_all_of
-        from cryptosupport.domain.freezes import Freeze, line_of, read_scope
-        from cryptosupport.outside.freezefile import append
-
-        now = self.clock.milliseconds()
-        read = [read_scope(scope) for scope in dict.fromkeys(scopes)]
-        until = None if expires is None else now + int(expires * 1000)
-        freezes = [
-            Freeze(token_hex(8), scope, reason, operator or "somebody", False, now, "operator", until) for scope in read
-        ]
-        append(self.freeze_file, [line_of(each) for each in freezes])
-        try:
-            freezes = self._proven(freezes, operator, hand)
-            made = freeze_all_of(self.ledger(), freezes)
-        except Unreachable as error:
-            self.warn(f"the ledger does not know of it yet: {error.message}. It counts on this machine, by its file")
-            made = freezes
-        return [as_record(each, now) for each in made]
-
-    def _proven(self, freezes: list[Any], operator: str | None, hand: Hand) -> list[Any]:
-        """The freezes with a signature where there is one: without it they count all the same."""
-        from dataclasses import replace
-
-        try:
-            _, proven = self.prove(operator, hand, frozenset(Role), "freeze")
-        except Unreachable:
-            raise
-        except SupportError as error:
-            self.warn(f"it is not proven who freezes: {error.message}")
-            proven = False
-        return [replace(each, proven=proven) for each in freezes]
-
-    def lift(self, scopes: Sequence[str], operator: str, hand: Hand) -> list[dict[str, Any]]:
-        """Lift freezes, and take those that are lifted out of this machine's file; as records."""
-        from cryptosupport.desk.freeze import as_record, lift, take_file
-        from cryptosupport.domain.freezes import read_scope
-        from cryptosupport.outside.freezefile import forget
-
-        ledger, lines = self.ledger(), self.freeze_lines()
-        if lines:
-            with ledger.act() as records:
-                take_file(records, lines)
-        done = lift(ledger, self.people, [read_scope(scope) for scope in scopes], operator, hand)
-        forget(self.freeze_file, {each.freeze.id for each in done if not each.missing})
-        return [as_record(each.freeze, self.clock.milliseconds(), each.by) for each in done]
-
-    def freeze_records(self, lifted: bool) -> list[dict[str, Any]]:
-        """What is frozen, as records; what only the file says is taken into the ledger first."""
-        from cryptosupport.desk.freeze import list_freezes, take_file
-
-        lines = self.freeze_lines()
-        ledger = self.ledger(make=bool(lines))
-        if lines:
-            with ledger.act() as records:
-                take_file(records, lines)
-        return list_freezes(ledger, lambda: self.people_in_force, lifted)
 
 
 def _operator(person: Operator, state: str) -> dict[str, Any]:

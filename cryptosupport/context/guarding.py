@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cryptosupport.context.changing import WithChanges
+from cryptosupport.context.freezing import WithFreezes
+from cryptosupport.domain.errors import SupportError, Tampered
 
 if TYPE_CHECKING:
     from cryptosupport.desk.alarms import Alarms
     from cryptosupport.desk.ask_provider import AskedProvider
     from cryptosupport.desk.diagnose_guards import Guarded
     from cryptosupport.desk.guards import Guarding
-    from cryptosupport.domain.books import Ledger, Records
+    from cryptosupport.domain.books import Records
     from cryptosupport.domain.screening import Lists
     from cryptosupport.outside.hooks import Provider
     from cryptosupport.settings.guards import Hook
 
 
-class WithGuards(WithChanges):
+class WithGuards(WithFreezes):
     """The guards of decisions, and what freezes the desk by itself."""
 
     def __init__(self) -> None:
@@ -106,17 +106,24 @@ class WithGuards(WithChanges):
             self.warn(f"no list was looked at: {error.message}")
             return None
 
-    def on_guard(self, ledger: Ledger) -> AbstractContextManager[None]:
-        """Meanwhile, what turns out to be changed behind this program is written down and freezes the desk."""
-        from cryptosupport.desk.alarms import on_guard
+    def sound(self, error: Tampered) -> None:
+        """Write down what turned out to be changed behind this program, and freeze the desk for it.
 
-        return on_guard(ledger, self.alarms)
+        What was found where no ledger was opened is not of this desk.
+        """
+        from cryptosupport.desk.alarms import write_down
+
+        if self._engine is None:
+            return
+        try:
+            write_down(self.ledger(make=False), self.alarms, error)
+        except SupportError as other:
+            self.warn(f"what was found cannot be written down, nor freeze the desk: {other.message}")
 
     def guarded(self) -> Guarded:
         """What `doctor` examines beside the policy."""
         from cryptosupport.desk.diagnose_guards import Guarded
         from cryptosupport.desk.show_lists import Freshness, ListAge, list_states
-        from cryptosupport.domain.freezes import Freeze
 
         def lists() -> list[ListAge]:
             screening = self.desk.screening
@@ -125,11 +132,7 @@ class WithGuards(WithChanges):
                     records, Freshness(screening.lists, screening.warn_after_ms, screening.hold_after_ms)
                 )
 
-        def freezes() -> list[Freeze]:
-            with self.ledger(make=False).look() as records:
-                return records.freezes()
-
-        return Guarded(lambda: self.people, lambda: self.policy, lists, freezes, self.clock.milliseconds)
+        return Guarded(lambda: self.people, lambda: self.policy, lists)
 
     @property
     def alarms(self) -> Alarms:

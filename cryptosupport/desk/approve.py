@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cryptosupport.desk.cases import Incoming, Premises, ask_ahead
 from cryptosupport.desk.decide_anew import decide_anew, ended, give_back
-from cryptosupport.desk.freeze import refuse_frozen, take_file
+from cryptosupport.desk.freeze import refusal, take_file
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.people import Hand, People
 from cryptosupport.domain.audit import Act
@@ -142,10 +142,12 @@ def _approve(it: Speaking) -> Spoken:
     before, books = it.before, it.books
     if before.state is not State.AWAITING_APPROVAL:
         raise Refused(_not_in(it, "it waits for no approval"), state=before.state)
-    if before.expires_at is not None and books.now >= before.expires_at:
+    over = before.expires_at is not None and books.now >= before.expires_at
+    if over and not sanctioned(books, it.premises, before):
         return _expired(it)
     _refuse_maker(it)
-    _refuse_frozen(it)
+    if (frozen := _frozen(it)) is not None:
+        return frozen
     if before.decision.policy != it.premises.judge.policy.hash:
         after = decide_anew(books, it.premises, before, it.act("decided", why="the policy has changed"))
         return Spoken(after, refusal=_changed(it, after, "the policy has changed since it was decided"))
@@ -200,7 +202,7 @@ def _reject(it: Speaking) -> Spoken:
     before = it.before
     if before.state not in UNSIGNED:
         raise Refused(_not_in(it, "it can no longer be rejected"), state=before.state)
-    refuse_blocked(before, "rejected")
+    refuse_blocked(it.books, it.premises, before, "rejected")
     give_back(it.books, before)
     after = ended(before, State.REJECTED, it.person.name, it.books.now)
     reason = it.signed.statement.facts.get("reason")
@@ -214,9 +216,15 @@ def is_blocked(withdrawal: Withdrawal) -> bool:
     return withdrawal.state is State.HELD and any(map(blocks, withdrawal.decision.voices))
 
 
-def refuse_blocked(withdrawal: Withdrawal, what: str) -> None:
-    """Raise `Refused` where a sanctions list stops it."""
-    if is_blocked(withdrawal):
+def sanctioned(books: Books, premises: Premises, withdrawal: Withdrawal) -> bool:
+    """Whether its destination is on a sanctions list by now, and nobody has released that."""
+    placed = Guards(premises.guarding, books.records, ()).placed(withdrawal.request)
+    return any(blocks(voice) and (voice.rule, voice.reason) not in withdrawal.waived for voice in placed)
+
+
+def refuse_blocked(books: Books, premises: Premises, withdrawal: Withdrawal, what: str) -> None:
+    """Raise `Refused` where a sanctions list stops it, be it since today."""
+    if is_blocked(withdrawal) or sanctioned(books, premises, withdrawal):
         raise Refused(
             f"{withdrawal.request.request_id} is blocked: its destination is on a sanctions list. It is not {what}: "
             "compliance releases it, or reports it (`cryptosupport withdraw hold ID --reported REFERENCE`)"
@@ -228,7 +236,8 @@ def _release(it: Speaking) -> Spoken:
     if before.state is not State.HELD:
         raise Refused(_not_in(it, "it is not held"), state=before.state)
     _refuse_maker(it)
-    _refuse_frozen(it)
+    if (frozen := _frozen(it)) is not None:
+        return frozen
     reason = it.signed.statement.facts.get("reason")
     books.records.add_statement(it.signed, it.act("release", reason=reason))
     names = who_said(books.records, it.people, before, RELEASE)
@@ -286,10 +295,12 @@ def _refuse_maker(it: Speaking) -> None:
         raise Refused(f"{it.person.name} brought {it.name}: somebody else has to look at it")
 
 
-def _refuse_frozen(it: Speaking) -> None:
+def _frozen(it: Speaking) -> Spoken | None:
+    """What comes of a word while a freeze covers it: nothing, but that the ledger knows what the freeze file says."""
     records = it.books.records
     take_file(records, it.premises.guarding.freeze_file())
-    refuse_frozen(records.freezes(), it.before.booking, it.name)
+    found = refusal(records.freezes(), it.before.booking, it.name)
+    return None if found is None else Spoken(it.before, refusal=found)
 
 
 def _not_in(it: Speaking, what: str) -> str:

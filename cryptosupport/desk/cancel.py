@@ -26,7 +26,7 @@ def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None =
             return before
         if before.state not in UNSIGNED:
             raise Refused(f"{request_id} is {before.state}: it can no longer be cancelled", state=before.state)
-        refuse_blocked(before, "cancelled")
+        refuse_blocked(books, premises, before, "cancelled")
         after = ended(before, State.CANCELLED, by, books.now)
         give_back(books, before)
         books.change(before, after, Act("withdrawal.cancelled", request_id, who or by or PROGRAM))

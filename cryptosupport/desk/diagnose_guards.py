@@ -1,4 +1,4 @@
-"""The part of `doctor` that looks at what stands beside the policy: people, lists, freezes."""
+"""The part of `doctor` that looks at what stands beside the policy: people and lists."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from cryptosupport.desk.people import People
 from cryptosupport.desk.show_lists import FAULTS, ListAge, ListState
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, warn
 from cryptosupport.domain.errors import BadSettings, Refused
-from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.operators import Role
 from cryptosupport.domain.screening import ListKind
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """What is examined; each is read when its turn comes. ``now`` is in milliseconds since 1970.
+    """What is examined; each is read when its turn comes.
 
     ``people`` raises `BadSettings` for an operators.toml that nobody signed, and `Tampered`.
     """
@@ -24,13 +23,11 @@ class Guarded:
     people: Callable[[], People]
     policy: Callable[[], object]
     lists: Callable[[], Sequence[ListAge]]
-    freezes: Callable[[], Sequence[Freeze]]
-    now: Callable[[], int]
 
 
 def examine_guards(guarded: Guarded) -> Iterator[Verdict]:
     """A verdict on each part, whatever the others say."""
-    for name, part in (("operators", _people), ("screening", _lists), ("freeze", _freezes)):
+    for name, part in (("operators", _people), ("screening", _lists)):
         try:
             yield from part(guarded)
         except (BadSettings, Refused) as error:
@@ -69,11 +66,3 @@ def _lists(guarded: Guarded) -> Iterator[Verdict]:
             yield warn("screening", said, advice)
         else:
             yield ok("screening", said)
-
-
-def _freezes(guarded: Guarded) -> Iterator[Verdict]:
-    for freeze in guarded.freezes():
-        said = f"{freeze.scope.text} is frozen by {freeze.by}: {freeze.reason}"
-        if freeze.expires_at is not None and freeze.expires_at <= guarded.now():
-            said += "; its time is over, and it counts until it is lifted"
-        yield warn("freeze", said, "two people lift it with `cryptosupport freeze lift`")

@@ -29,8 +29,8 @@ class Withdrawing:
     ``policy`` is None without policy.toml. ``intake`` reads the keys that sign requests. ``prices`` are those of all
     assets, with what is wrong with their files; ``ledger`` the record of `ledger status`. ``last_decision`` is when the
     ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970. ``personal`` are the
-    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids. ``guarded``
-    is what stands beside the policy.
+    key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids. ``freezes``
+    are those that count, each in words, and what to warn of beside. ``guarded`` is what else stands beside the policy.
     """
 
     policy: Callable[[], Policy | None]
@@ -42,6 +42,7 @@ class Withdrawing:
     last_decision: Callable[[], int | None]
     now: Callable[[], int]
     personal: Callable[[], tuple[str | None, tuple[str, ...]]] | None = None
+    freezes: Callable[[], tuple[Sequence[str], Sequence[str]]] | None = None
     guarded: Guarded | None = None
 
 
@@ -69,6 +70,8 @@ def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
             yield _personal(withdrawing.personal)
         if withdrawing.guarded is not None:
             yield from examine_guards(withdrawing.guarded)
+        if withdrawing.freezes is not None:
+            yield from _freezes(withdrawing.freezes)
 
 
 def _policy(policy: Policy, remarks: Callable[[Policy], Sequence[Remark]]) -> Iterator[Verdict]:
@@ -134,3 +137,21 @@ def _personal(examined: Callable[[], tuple[str | None, tuple[str, ...]]]) -> Ver
         said = "note and beneficiary are kept in clear"
         return warn("personal data", said, f"run `cryptosupport keys set {SUBJECT} --random`")
     return ok("personal data", f"sealed with the key {in_force or held[0]}")
+
+
+def _freezes(freezes: Callable[[], tuple[Sequence[str], Sequence[str]]]) -> Iterator[Verdict]:
+    """A freeze is no fault; nobody should have forgotten it."""
+    try:
+        counting, overdue = freezes()
+    except Unreachable as error:
+        yield unreachable("freezes", error.message, _SEE)
+        return
+    except BadSettings as error:
+        yield bad_settings("freezes", error.message, _SEE)
+        return
+    for told in counting:
+        yield warn("freezes", told, "two people lift it: `cryptosupport freeze lift`")
+    for told in overdue:
+        yield warn("freezes", told, "lift it, or freeze anew with another --expires")
+    if not counting and not overdue:
+        yield ok("freezes", "nothing is frozen")

@@ -28,14 +28,19 @@ class Lifted:
 
 
 def take_file(records: Records, lines: Sequence[FileLine]) -> None:
-    """Remember in the ledger what the freeze file says: from then on deleting the file lifts nothing."""
+    """Remember in the ledger what the freeze file says: from then on deleting the file lifts nothing.
+
+    A line whose id stands for something else was edited by hand, and counts as one that is new.
+    """
     if not lines:
         return
-    known = {freeze.id for freeze in records.freezes(lifted=True)}
+    known = {freeze.id: freeze.scope for freeze in records.freezes(lifted=True)}
     for line in lines:
-        if line.freeze_id not in known:
-            known.add(line.freeze_id)
-            add(records, Freeze(line.freeze_id, line.scope, line.reason, "freeze file", False, records.now, "file"))
+        same = known.get(line.freeze_id, line.scope).key == line.scope.key
+        id = line.freeze_id if same else line.said_id
+        if id not in known:
+            known[id] = line.scope
+            add(records, Freeze(id, line.scope, line.reason, "freeze file", False, records.now, "file"))
 
 
 def add(records: Records, freeze: Freeze) -> None:
@@ -51,15 +56,21 @@ def _who(freeze: Freeze) -> str:
 
 
 def freeze_all_of(ledger: Ledger, freezes: Iterable[Freeze]) -> list[Freeze]:
-    """Record freezes that somebody asked for; one whose scope is frozen already is not made twice."""
+    """Record freezes that somebody asked for; one whose scope is frozen already is not made twice.
+
+    Unless somebody wants the one before lifted: who said so spoke of that, and not of what is found now. One that a
+    run has taken from the file meanwhile gets the name of who asked for it.
+    """
     made = []
     with ledger.act() as records:
-        counting = {freeze.scope: freeze for freeze in records.freezes()}
+        there = [freeze for freeze in records.freezes() if not records.statements(LIFT, freeze.id)]
+        taken = {freeze.id: freeze.at for freeze in there}
+        counting = {freeze.scope.key: freeze for freeze in there}
         for freeze in freezes:
-            if freeze.scope not in counting:
-                counting[freeze.scope] = freeze = replace(freeze, at=records.now)
+            if freeze.id in taken or freeze.scope.key not in counting:
+                counting[freeze.scope.key] = freeze = replace(freeze, at=taken.get(freeze.id, records.now))
                 add(records, freeze)
-            made.append(counting[freeze.scope])
+            made.append(counting[freeze.scope.key])
     return made
 
 
@@ -87,11 +98,12 @@ def lift(ledger: Ledger, people: People, scopes: Sequence[Scope], by: str, hand:
 
 
 def _counting(freezes: Sequence[Freeze], scopes: Sequence[Scope]) -> list[Freeze]:
-    missing = [scope.text for scope in scopes if all(freeze.scope != scope for freeze in freezes)]
+    wanted, there = {scope.key for scope in scopes}, {freeze.scope.key for freeze in freezes}
+    missing = [scope.text for scope in scopes if scope.key not in there]
     if missing:
         frozen = ", ".join(dict.fromkeys(freeze.scope.text for freeze in freezes)) or "nothing"
         raise NoSuchRecord(f"{', '.join(missing)} is not frozen; frozen now: {frozen}")
-    return [freeze for freeze in freezes if freeze.scope in scopes]
+    return [freeze for freeze in freezes if freeze.scope.key in wanted]
 
 
 def _lift(records: Records, people: People, freeze: Freeze, signed: Signed) -> Lifted:
@@ -121,19 +133,35 @@ def _agreed(records: Records, people: People, freeze: Freeze) -> list[str]:
     ]
 
 
-def refuse_frozen(freezes: Iterable[Freeze], booking: Booking, what: str) -> None:
-    """Raise `Frozen` where a freeze covers a withdrawal; ``what`` is its request id."""
+def refusal(freezes: Iterable[Freeze], booking: Booking, what: str) -> Frozen | None:
+    """What to raise where a freeze covers a withdrawal; ``what`` is its request id."""
     found = that_cover(freezes, booking)
-    if found:
-        raise Frozen(
-            f"{what} is frozen: {'; '.join(map(told, found))}. Two people lift it: `cryptosupport freeze lift`",
-            freezes=[freeze.id for freeze in found],
-        )
+    if not found:
+        return None
+    return Frozen(
+        f"{what} is frozen: {'; '.join(map(told, found))}. Two people lift it: `cryptosupport freeze lift`",
+        freezes=[freeze.id for freeze in found],
+    )
 
 
 def told(freeze: Freeze) -> str:
     """A freeze in words."""
     return f"{freeze.scope.text} since {moment(freeze.at)} by {freeze.by}: {freeze.reason}"
+
+
+def is_over(freeze: Freeze, now: int) -> bool:
+    """Whether it counts longer than whoever made it thought."""
+    return freeze.lifted_at is None and freeze.expires_at is not None and freeze.expires_at <= now
+
+
+def overdue(freezes: Iterable[Freeze], now: int) -> list[str]:
+    """What to warn of: freezes that count longer than whoever made them thought. Nothing but two people lifts them."""
+    return [
+        f"{freeze.scope.text} was to be frozen until {moment(freeze.expires_at or 0)}, and still is: two people lift "
+        f"it with `cryptosupport freeze lift {freeze.scope.text} --operator NAME`"
+        for freeze in freezes
+        if is_over(freeze, now)
+    ]
 
 
 def as_record(freeze: Freeze, now: int, asked: Sequence[str] = ()) -> dict[str, Any]:
@@ -147,7 +175,7 @@ def as_record(freeze: Freeze, now: int, asked: Sequence[str] = ()) -> dict[str, 
         "source": freeze.source,
         "since": moment(freeze.at),
         "expires_at": None if freeze.expires_at is None else moment(freeze.expires_at),
-        "expired": freeze.lifted_at is None and freeze.expires_at is not None and freeze.expires_at <= now,
+        "expired": is_over(freeze, now),
         "lift_asked_by": list(asked),
         "lifted_at": None if freeze.lifted_at is None else moment(freeze.lifted_at),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptosupport.desk.alarms import Alarms
+from cryptosupport.desk.alarms import Alarms, prices_matter
 from cryptosupport.desk.approve import expire
 from cryptosupport.desk.cases import Premises, Pricer
 from cryptosupport.desk.decide_again import AT_ONCE, ask_ahead_for_waiting, decide_waiting
@@ -12,7 +12,6 @@ from cryptosupport.desk.value_late import value_late
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books, Ledger
 from cryptosupport.domain.policy.decision import Outcome
-from cryptosupport.domain.policy.windows import Measure
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
 RESCREENED = "screen.applied"
@@ -29,10 +28,9 @@ def run_once(ledger: Ledger, premises: Premises, alarms: Alarms = Alarms()) -> l
         premises.still(books.records)
         pricer = Pricer(premises, books)
         value_late(books, premises, pricer)
-        values = any(window.measure is Measure.VALUE for window in premises.judge.windows.values())
-        alarms.examine(books.records, values, bool(pricer.symbols))
-        moved = _expire(books)
-        moved += _screen_again(books, premises)
+        alarms.examine(books.records, prices_matter(premises.judge.policy), bool(pricer.symbols))
+        moved = _screen_again(books, premises)  # first: what is blocked does not expire
+        moved += _expire(books)
         moved += decide_waiting(books, premises, pricer)
         books.keep_prices(pricer.counted)
     return moved

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.policy.rules import Booking
+from cryptosupport.domain.screening import key_of
 
 ALL = "all"
 KINDS = ("chain", "asset", "wallet", "customer", "destination")
 """What can be frozen beside everything, as a `Booking` names it."""
 
 _LONGEST = 300
+_MOST_LINES = 100
+"""A freeze file with more lines is no longer read line by line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,19 @@ class Scope:
         """
         return f"{self.kind}={self.value}" if self.value else self.kind
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others: a destination is the same in whatever spelling.
+
+        >>> Scope("destination", "0xAB" + "0" * 38).key == Scope("destination", "0xab" + "0" * 38).key
+        True
+        """
+        return self.kind, key_of(self.value) if self.kind == "destination" else self.value
+
     def covers(self, booking: Booking) -> bool:
         """Whether this withdrawal is frozen by it."""
+        if self.kind == "destination":
+            return key_of(booking.destination) == key_of(self.value)
         return self.kind == ALL or getattr(booking, self.kind) == self.value
 
 
@@ -69,7 +83,8 @@ def read_scope(text: str) -> Scope:
     if kind not in KINDS or not equals:
         known = ", ".join([ALL, *(f"{each}=..." for each in KINDS)])
         raise BadInput(f'"{shortened(text)}" is no scope of a freeze: write one of {known}')
-    if not value or not value.isprintable() or value != value.strip() or len(value) > _LONGEST:
+    broken = not value.isprintable() or "\ufffd" in value  # as which bytes are read that are no UTF-8
+    if not value or broken or value != value.strip() or len(value) > _LONGEST:
         raise BadInput(f'"{shortened(text)}" names nothing: write {kind}=NAME, in up to {_LONGEST} characters')
     return Scope(kind, value)
 
@@ -93,9 +108,12 @@ class FileLine:
 
     @property
     def freeze_id(self) -> str:
-        """The id that the ledger knows it by: of a line that a person wrote, made from what it says and when."""
-        if self.id is not None:
-            return self.id
+        """The id that the ledger knows it by."""
+        return self.said_id if self.id is None else self.id
+
+    @property
+    def said_id(self) -> str:
+        """The id of a line that a person wrote, or edited: made from what it says and when."""
         told = f"{self.scope.text}\n{self.reason}\n{self.written_at}"
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
@@ -103,22 +121,39 @@ class FileLine:
 def read_lines(text: str, written_at: int) -> list[FileLine]:
     """Read the freeze file: a line is `[ID] SCOPE [REASON]`, # begins a comment.
 
-    A file without a line, and a line that cannot be read, freeze everything.
+    A file without a line or with far too many, and a line that cannot be read, freeze everything.
     """
+    written = [line for line in text.splitlines() if line.split() and not line.split()[0].startswith("#")]
+    if len(written) > _MOST_LINES:
+        return [FileLine(None, Scope(ALL), f"the freeze file has more than {_MOST_LINES} lines", written_at)]
     lines = []
-    for line in text.splitlines():
+    for line in written:
         words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
         id = words.pop(0) if len(words[0]) == 16 and set(words[0]) <= set("0123456789abcdef") else None
         try:
-            scope, reason = read_scope(words[0] if words else ""), " ".join(words[1:])
+            named = words[0] if words else ""
+            scope = read_scope(named if id is None else _without_escapes(named))
+            reason = _printable(" ".join(words[1:]))
         except BadInput:
             scope, reason = Scope(ALL), f"a line that cannot be read: {shortened(line)}"
         lines.append(FileLine(id, scope, reason or "the freeze file says so", written_at))
     return lines or [FileLine(None, Scope(ALL), "the freeze file is there, and empty", written_at)]
 
 
+def _printable(reason: str) -> str:
+    """What somebody wrote as the reason, as a ledger can keep it: PostgreSQL takes no NUL."""
+    return "".join(character if character.isprintable() else "?" for character in reason[:_LONGEST])
+
+
 def line_of(freeze: Freeze) -> str:
-    """The line of the freeze file for a freeze; blanks in a name make the whole desk freeze, which is safe."""
-    return f"{freeze.id} {freeze.scope.text} {' '.join(freeze.reason.split())}\n"
+    """The line of the freeze file for a freeze; a blank in a name is written `%20`.
+
+    >>> line_of(Freeze("00112233aabbccdd", Scope("customer", "Ann B"), "a drill", "alice", True, 0, "operator"))
+    '00112233aabbccdd customer=Ann%20B a drill\\n'
+    """
+    scope = freeze.scope.text.replace("%", "%25").replace(" ", "%20")
+    return f"{freeze.id} {scope} {' '.join(freeze.reason.split())}\n"
+
+
+def _without_escapes(scope: str) -> str:
+    return scope.replace("%20", " ").replace("%25", "%")

@@ -1,4 +1,4 @@
-"""`doctor` on people, lists and freezes: each its verdict, whatever the others say."""
+"""`doctor` on people and lists: each its verdict, whatever the others say."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from cryptosupport.desk.diagnose_guards import Guarded, examine_guards
 from cryptosupport.desk.people import People
 from cryptosupport.desk.show_lists import Freshness, ListAge, list_ages
 from cryptosupport.domain.errors import BadSettings, Tampered
-from cryptosupport.domain.freezes import ALL, Freeze, Scope
 from cryptosupport.domain.operators import Operators, Role
 from cryptosupport.domain.screening import ListHead, ListKind
 from tests.desk.peoplekit import operator
 
 HOUR = 3_600_000
 NOW = 1_000 * HOUR
-FROZEN = Freeze("0" * 16, Scope(ALL), "drill", "alice", True, 0, "operator")
 RULES = Freshness(("ofac",))
 
 
@@ -35,10 +33,9 @@ def aged(hours: int) -> list[ListAge]:
 def verdicts(
     who: Callable[[], People] = people("alice", "bob", "carol"),  # noqa: B008 - frozen
     lists: Sequence[ListAge] = (),
-    freezes: Sequence[Freeze] = (),
     policy: Callable[[], object] = lambda: None,
 ) -> list[tuple[str, str, int]]:
-    guarded = Guarded(who, policy, lambda: lists, lambda: freezes, lambda: NOW)
+    guarded = Guarded(who, policy, lambda: lists)
     return [(each.name, each.outcome.value, each.exit_code) for each in examine_guards(guarded)]
 
 
@@ -83,7 +80,3 @@ def test_an_old_list_is_a_warning_and_one_that_is_too_old_a_failure(hours: int, 
 def test_a_list_that_is_missing_is_a_failure_and_none_at_all_a_warning() -> None:
     assert verdicts(lists=list_ages([], NOW, RULES))[1:] == [("screening", "warn", 0), ("screening", "fail", 8)]
     assert verdicts()[1:] == [("screening", "warn", 0)]
-
-
-def test_a_freeze_is_a_warning_also_when_its_time_is_over() -> None:
-    assert verdicts(lists=aged(1), freezes=[FROZEN])[2:] == [("freeze", "warn", 0)]
