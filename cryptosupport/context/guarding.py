@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptosupport.context.changing import WithChanges
 
 if TYPE_CHECKING:
-    from cryptosupport.desk.alarms import Alarms
     from cryptosupport.desk.ask_provider import AskedProvider
     from cryptosupport.desk.guards import Guarding
-    from cryptosupport.domain.books import Ledger, Records
+    from cryptosupport.domain.books import Records
     from cryptosupport.outside.hooks import Provider
     from cryptosupport.settings.guards import Hook
 
 
 class WithGuards(WithChanges):
-    """The guards of decisions, and what freezes the desk by itself."""
+    """The guards of decisions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,17 +81,3 @@ class WithGuards(WithChanges):
         provider = Provider(hook, None if hook.header is None else self.secret(hook.header), self.clock)
         self._providers.append(provider)
         return AskedProvider(rule, provider)
-
-    def on_guard(self, ledger: Ledger) -> AbstractContextManager[None]:
-        """Meanwhile, what turns out to be changed behind this program is written down and freezes the desk."""
-        from cryptosupport.desk.alarms import on_guard
-
-        return on_guard(ledger, self.alarms)
-
-    @property
-    def alarms(self) -> Alarms:
-        """What freezes the desk by itself."""
-        from cryptosupport.desk.alarms import Alarms
-
-        freeze = self.desk.freeze
-        return Alarms(freeze.auto, self.desk.screening.lists, freeze.lists_older_than_ms, freeze.prices_older_than_ms)

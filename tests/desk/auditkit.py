@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, text, update
 
 from cryptosupport.desk.cancel import cancel
-from cryptosupport.desk.decide_again import decide_again
+from cryptosupport.desk.run_once import run_once
 from cryptosupport.desk.verify_audit import verify
 from cryptosupport.domain.audit import Act, Head
 from cryptosupport.domain.audit_chain import Findings
@@ -39,7 +39,7 @@ def a_life(engine: Engine) -> Desk:
     people_speak(desk)
     lists_come(desk)
     desk.clock.at += HOUR
-    decide_again(desk.ledger, desk.premises)
+    run_once(desk.ledger, desk.premises)
     desk.take(request("w-5", "0.1"))
     return desk
 
@@ -49,7 +49,7 @@ def people_speak(desk: Desk) -> None:
     withdrawal = desk.ledger.withdrawal("w-1")
     assert withdrawal is not None
     freeze = Freeze("f-1", Scope("chain", "bitcoin"), "a drill", "alice", True, START, "operator")
-    change = Change(OPERATORS, 1, "", "", "{}", "", ("all",), "alice", START)
+    change = Change(OPERATORS, 1, "", "", "{}", "", ("all",), "alice", START, START)
     with desk.ledger.act() as records:
         records.set_freeze(freeze, Act("freeze.added", "f-1", "operator alice"))
         records.set_freeze(replace(freeze, id="f-2", scope=Scope("all")), Act("freeze.added", "f-2"))
