@@ -60,6 +60,11 @@ class Standing:
         return self.active[-1].hash if self.active else ""
 
     @property
+    def waiting(self) -> str:
+        """The hash of the one that is proposed."""
+        return "" if self.proposed is None else self.proposed.hash
+
+    @property
     def overtaken(self) -> bool:
         """Whether the operators changed since it was proposed."""
         return self.kind == POLICY and self.proposed is not None and self.proposed.operators != self.by.version
@@ -102,7 +107,7 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
         change = Change(
             draft.kind, number, stands.previous, operators, draft.content, draft.file, loosens, by, at, counts_from
         )
-    return _sign(ledger, people, change, by, hand, ledger_id, now)
+    return _sign(ledger, people, change, by, hand, ledger_id, now, stands.waiting)
 
 
 def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stand:
@@ -112,7 +117,7 @@ def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stan
     if stands.proposed is None:
         raise NoSuchRecord(f"no change of the {kind} is proposed")
     _refuse_overtaken(stands)
-    return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now)
+    return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now, stands.waiting)
 
 
 def _refuse_overtaken(stands: Standing) -> None:
@@ -124,7 +129,10 @@ def _refuse_overtaken(stands: Standing) -> None:
         )
 
 
-def _sign(ledger: Ledger, people: People, change: Change, by: str, hand: Hand, ledger_id: str, now: int) -> Stand:
+def _sign(
+    ledger: Ledger, people: People, change: Change, by: str, hand: Hand, ledger_id: str, now: int, seen: str
+) -> Stand:
+    """Sign a change in place of the one that was ``seen`` (its hash), which may be the same."""
     if change.kind == OPERATORS:
         _refuse_unsound(people, change)
     first = change.kind == OPERATORS and not people.operators
@@ -135,10 +143,11 @@ def _sign(ledger: Ledger, people: People, change: Change, by: str, hand: Hand, l
     with ledger.act() as records:
         stands = standing(records, change.kind, people.fault)
         in_force, _ = operators_of(records, people.fault)
-        if stands.previous != change.previous or in_force.version != people.operators.version:
+        same = stands.previous == change.previous and in_force.version == people.operators.version
+        if not same or stands.waiting not in (seen, change.hash):
             raise Refused(f"the {change.kind} or those who sign them changed meanwhile: look at them, and begin anew")
         speaking.speaks(signed, change.kind, change.hash, records, roles)
-        if stands.proposed is None or stands.proposed.hash != change.hash:
+        if stands.waiting != change.hash:
             _put(records, stands.proposed, change, by)
         records.add_statement(signed, _act(change, "signed", f"operator {by}"))
         return _go_on(records, change, speaking.operators, roles, people.fault)
@@ -209,16 +218,12 @@ def discard(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> C
     return change
 
 
-def _still(records: Records, people: People, change: Change) -> Standing:
-    """Where the kind of a change stands now; the change has to be the one that is proposed, if any is.
-
-    Raises `Refused` where something came between what somebody saw and what they signed.
-    """
+def _still(records: Records, people: People, change: Change) -> None:
+    """Raise `Refused` where something came between what somebody saw and what they signed."""
     stands = standing(records, change.kind, people.fault)
-    same = stands.proposed is None or stands.proposed.hash == change.hash
-    if operators_of(records, people.fault)[0].version != people.operators.version or not same:
+    in_force, _ = operators_of(records, people.fault)
+    if in_force.version != people.operators.version or stands.waiting != change.hash:
         raise Refused(f"the {change.kind} or those who sign them changed meanwhile: look at them, and begin anew")
-    return stands
 
 
 def _go_on(records: Records, change: Change, by: Operators, roles: Collection[Role], fault: Fault) -> Stand:
