@@ -38,8 +38,8 @@ EYES = rule("eyes", above_amount=Quantity(1, 0), approvals=1)
 FOUR_EYES = rule("four eyes", above_amount=Quantity(3, 0), approvals=2)
 CAREFUL = rule("careful", "20", match={"country": "DE"}, require=("identity",), on_exceed=Outcome.HOLD)
 POLICIES = [
-    policy(rule("hour", "9", hours=1), EYES, FOUR_EYES, CAREFUL),
-    policy(rule("hour", "7", hours=1, on_exceed=Outcome.WAIT), EYES, CAREFUL),
+    policy(rule("hour", "30", hours=1), EYES, FOUR_EYES, CAREFUL),
+    policy(rule("hour", "14", hours=1, on_exceed=Outcome.WAIT), EYES, CAREFUL),
 ]
 BACKEND = key(9)
 INTAKE = {"backend": public_line(BACKEND)}
@@ -98,6 +98,9 @@ class Crowd(RuleBasedStateMachine):
         self.desk = Desk(ledger_in(self.engine, self.clock), self.clock, self.policy)
         enrol(self.desk)
         self.clock.at += 1
+        for maker, proven in ((None, False), ("alice", True), ("bob", False), ("backend", True)):
+            for amount, country in (("2", None), ("1", "DE")):
+                self.submit(amount, maker, proven, country, "c1")
 
     # -- what the program of one command sees
 
@@ -124,6 +127,9 @@ class Crowd(RuleBasedStateMachine):
         country=st.sampled_from([None, "DE"]),
         customer=st.sampled_from(["c1", "c2"]),
     )
+    def ask(self, amount: str, maker: str | None, proven: bool, country: str | None, customer: str) -> None:
+        self.submit(amount, maker, proven, country, customer)
+
     def submit(self, amount: str, maker: str | None, proven: bool, country: str | None, customer: str) -> None:
         self.count += 1
         name = f"w-{self.count}"
@@ -134,17 +140,26 @@ class Crowd(RuleBasedStateMachine):
         intake = Intake(desk.ledger, desk.premises, due=2**62, proven=proven and maker is not None)
         list(intake.take_in([[Line(1, name, asked, "file", None if maker == "backend" else maker)]]))
 
-    @step(
-        data=st.data(),
-        action=st.sampled_from(["approve", "approve", "approve", "reject", "release", "release", "hold"]),
-        by=st.sampled_from(EVERYBODY),
-    )
-    def say(self, data: st.DataObject, action: str, by: str) -> None:
+    @step(data=st.data(), by=st.lists(st.sampled_from(EVERYBODY), min_size=1, max_size=4))
+    def approve(self, data: st.DataObject, by: list[str]) -> None:
+        self.say(data, "approve", by, State.AWAITING_APPROVAL)
+
+    @step(data=st.data(), by=st.lists(st.sampled_from(EVERYBODY), min_size=1, max_size=3))
+    def release(self, data: st.DataObject, by: list[str]) -> None:
+        self.say(data, "release", by, State.HELD)
+
+    @step(data=st.data(), by=st.sampled_from(EVERYBODY), action=st.sampled_from(["hold", "hold", "reject", "approve"]))
+    def say_anything(self, data: st.DataObject, by: str, action: str) -> None:
+        self.say(data, action, [by], None)
+
+    def say(self, data: st.DataObject, action: str, by: list[str], fit: State | None) -> None:
         rows = self.rows()
-        fit = {"approve": State.AWAITING_APPROVAL, "release": State.HELD}.get(action)
-        names = [name for name, row in rows.items() if row.state is fit] or sorted(rows)
+        names = [name for name, row in rows.items() if fit is None or row.state is fit]
         if names:
-            self.speak(data.draw(st.sampled_from(names)), action, by, None)
+            name = data.draw(st.sampled_from(names))
+            for each in by:
+                self.speak(name, action, each, None)
+                self.what_was_let_through_was_said_so_of()
 
     @step(data=st.data(), by=st.sampled_from(EVERYBODY), action=st.sampled_from(["approve", "release"]))
     def replay(self, data: st.DataObject, by: str, action: str) -> None:
