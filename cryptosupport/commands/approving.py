@@ -113,6 +113,8 @@ def hold(
     texts = {"note": note, "owner": owner, "report": reported}
     if reason is None and not any(texts.values()):
         raise click.UsageError("give --reason to hold it, or --note, --owner or --reported to write about it")
+    if reason is not None and any(texts.values()) and hand.elsewhere:
+        raise click.UsageError("what is signed elsewhere is one thing at a time: hold it first, then write about it")
     if reason is not None:
         _speak(context, "hold", request_id, operator, hand, reason, False, output)
     _write(context, request_id, texts, operator, hand, output if reason is None else None)
@@ -153,7 +155,7 @@ def _speak(
         _show(output, _record(seen, shown), _sheet)
         return
     _ask(action, _record(seen, shown), output)
-    spoken = speak(ledger, premises, people, request_id, action, operator, hand, reason)
+    spoken = speak(ledger, premises, people, request_id, action, operator, hand, reason, seen)
     shown = review(ledger, premises, people, spoken.withdrawal)
     record = _record(spoken.withdrawal, shown) | {"said_by": list(spoken.by), "missing": spoken.missing}
     context.exit_code = _exit_code(action, spoken.withdrawal.state.value, spoken.missing)
@@ -190,7 +192,8 @@ def _write(
     context.people.need()
     ledger = context.ledger()
     roles = frozenset({Role.OPS, Role.APPROVER, Role.COMPLIANCE})
-    who, _ = context.prove(operator, hand, roles, "write")
+    about = (request_id, *(each for kind, text in told for each in (kind, text)))
+    who, _ = context.prove(operator, hand, roles, "write", about)
     for kind, text in told:
         found = write_note(ledger, request_id, kind, text, operator, who)
     if output is not None:

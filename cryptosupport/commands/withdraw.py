@@ -194,7 +194,7 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     context.guard_settings()
-    who, _ = context.prove(operator, hand, frozenset(Role), "cancel")
+    who, _ = context.prove(operator, hand, frozenset(Role), "cancel", (request_id,))
     with _books(context, dry_run) as (ledger, premises):
         cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator, who))
         show_all(output, [cancelled], True, detail=text_of(dry_run))

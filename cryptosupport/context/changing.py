@@ -24,8 +24,9 @@ class WithChanges(WithPolicies):
     def public_key(self, name: str, given: str) -> str:
         """A public key as a line: as it is given, from a file, or of a private key that the keyring holds or gets.
 
-        Raises `BadInput` for a key that cannot be used, `BadSettings` where the keyring keeps it in clear.
+        Raises `BadInput` for a name or key that cannot be used, `BadSettings` where the keyring keeps it in clear.
         """
+        _refuse_name(name)
         from cryptosupport.context.signing import KEY_NAME
         from cryptosupport.outside import keyrings
         from cryptosupport.outside.sshkeys import PublicKey, private_key, public_line
@@ -51,10 +52,8 @@ class WithChanges(WithPolicies):
         """The operators with a new one, or a changed one; first of all those of a file that nobody signed yet."""
         from cryptosupport.context.signing import same_key
         from cryptosupport.desk.change_desk import with_operator
-        from cryptosupport.settings.operators import name_fault
 
-        if (fault := name_fault(name)) is not None:
-            raise BadInput(f"{name!r} cannot be the name of an operator: {fault}")
+        _refuse_name(name)
         new = Operator(name, frozenset(map(Role, roles)), key)
         return with_operator(self._people_to_change(), new, same_key, self.people_in_force.intake)
 
@@ -162,8 +161,17 @@ class WithChanges(WithPolicies):
             try:
                 _write(path, change.file)
             except OSError as error:
-                self.warn(f"{path} cannot be written ({error.strerror}): write it by hand, from {change.kind} list")
+                group = "operator" if change.kind == OPERATORS else "policy"
+                again = f"`cryptosupport {group} activate`"
+                self.warn(f"{path} cannot be written ({error.strerror}): see to that, and have it written by {again}")
         return stand
+
+
+def _refuse_name(name: str) -> None:
+    from cryptosupport.settings.operators import name_fault
+
+    if (fault := name_fault(name)) is not None:
+        raise BadInput(f"{name!r} cannot be the name of an operator: {fault}")
 
 
 def _operator(person: Operator, state: str) -> dict[str, Any]:

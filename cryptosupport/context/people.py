@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptosupport.context.ledgers import WithLedger
+from cryptosupport.domain.errors import BadInput
 
 if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
@@ -78,13 +79,15 @@ class WithPeople(WithLedger):
         paths = [None if each is None else Path(each) for each in (key, statement, write)]
         return Hand(secret, *paths)
 
-    def prove(self, operator: str | None, hand: Hand, roles: Collection[Role], action: str) -> tuple[str, bool]:
+    def prove(
+        self, operator: str | None, hand: Hand, roles: Collection[Role], action: str, about: Sequence[str] = ()
+    ) -> tuple[str, bool]:
         """Who gives a command, as the audit log names them, and whether a signature showed it.
 
-        Without operators anybody is whom they say. Raises `Refused` for an operator who does not sign.
+        The signature is bound to what the command is ``about``; without that it counts this once, and can only be made
+        at once. Without operators anybody is whom they say. Raises `Refused` for an operator who does not sign,
+        `BadInput` for a signature from elsewhere that would not be bound to anything.
         """
-        from secrets import token_hex
-
         from cryptosupport.domain.audit import PROGRAM
         from cryptosupport.domain.statements import Statement
 
@@ -94,8 +97,10 @@ class WithPeople(WithLedger):
         if not people.operators:
             return f"{operator} (unproven)", False
         people.person(operator, roles)
+        if hand.elsewhere and not about:
+            raise BadInput(f"to {action} is signed at once: sign with --key FILE, or with a key in the keyring")
+        subject = _subject(about)
         with self.ledger().look() as records:
-            subject = token_hex(32)
             signed = hand.sign(Statement(action, subject, operator, records.now, records.ledger_id))
         with self.ledger().look() as records:
             people.speaks(signed, action, subject, records, roles)
@@ -120,3 +125,13 @@ class WithPeople(WithLedger):
         from cryptosupport.outside.freezefile import read
 
         return read(self.freeze_file)
+
+
+def _subject(about: Sequence[str]) -> str:
+    """What a statement is bound to: the hash of what it is about, or something that never was and will not be again."""
+    from hashlib import sha256
+    from secrets import token_hex
+
+    from cryptosupport.domain.withdrawals import canonical
+
+    return sha256(canonical(list(about))).hexdigest() if about else token_hex(32)

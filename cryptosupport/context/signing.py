@@ -26,6 +26,15 @@ class Hand:
     statement: Path | None = None
     write: Path | None = None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is signed elsewhere: by another call of the same command, or on another machine."""
+        return self.statement is not None or self.write is not None
+
+    def at(self, now: int) -> int:
+        """When it signs: ``now``, or the time of the statement that was signed elsewhere. Raises `BadInput`."""
+        return now if self.statement is None else _statement_in(self.statement).at
+
     def sign(self, statement: Statement) -> Signed:
         """The statement signed, or the one that was signed elsewhere in its stead. Raises `Refused`, `BadInput`."""
         if self.write is not None:
@@ -63,18 +72,25 @@ class Hand:
         )
 
 
-def _signed_elsewhere(path: Path, wanted: Statement) -> Signed:
+def _content(path: Path) -> str:
+    from cryptosupport.settings.reading import content
+
     try:
-        data, signature = path.read_bytes(), Path(f"{path}.sig").read_text(encoding="ascii")
+        return content(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no signature"
-        raise BadInput(f"{path} with its signature {path}.sig cannot be read: {said}") from error
-    if not data.startswith(SIGNED):
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise BadInput(f"{path} cannot be read: {said}") from error
+
+
+def _statement_in(path: Path) -> Statement:
+    text = _content(path)
+    if not text.startswith(SIGNED.decode()):
         raise BadInput(f"{path} is no statement: have it written with --write-statement {path}")
-    try:
-        told = read_statement(data.removeprefix(SIGNED).decode())
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is no statement: have it written with --write-statement {path}") from error
+    return read_statement(text.removeprefix(SIGNED.decode()))
+
+
+def _signed_elsewhere(path: Path, wanted: Statement) -> Signed:
+    told, signature = _statement_in(path), _content(Path(f"{path}.sig")).replace("\r\n", "\n")
     if told.operator != wanted.operator:
         raise Refused(f"{path} is a statement of {told.operator}, not of {wanted.operator}")
     return Signed(told, signature)

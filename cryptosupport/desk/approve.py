@@ -12,7 +12,7 @@ from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.people import Hand, People
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books, Ledger, Records
-from cryptosupport.domain.errors import NoSuchRecord, Refused, SupportError
+from cryptosupport.domain.errors import NoSuchRecord, Refused, SupportError, Tampered
 from cryptosupport.domain.operators import Operator, Role
 from cryptosupport.domain.policy.decision import ON_HOLD, SCREENED, Outcome, Voice
 from cryptosupport.domain.policy.judging import blocks
@@ -68,16 +68,17 @@ class Speaking:
 
 def speak(
     ledger: Ledger, premises: Premises, people: People, request_id: str, action: str, by: str, hand: Hand,
-    reason: str | None = None,
+    reason: str | None = None, seen: Withdrawal | None = None,
 ) -> Spoken:  # fmt: skip
-    """Say ``action`` of a withdrawal in the name of ``by``, who signs it as it is recorded at this moment.
+    """Say ``action`` of a withdrawal in the name of ``by``, who signs it as they have ``seen`` it: else as it is
+    recorded at this moment.
 
     Raises `NoSuchRecord`, `Refused` (a role, the maker, a state, a signature), `Frozen`, `Tampered`, and `BadSettings`
     where there are no operators.
     """
     people.need()
     people.person(by, _ROLES[action])  # before anybody is asked to touch a key
-    seen = ledger.withdrawal(request_id)
+    seen = seen or ledger.withdrawal(request_id)
     if seen is None:
         raise NoSuchRecord(f"no withdrawal has the request_id {request_id}")
     with ledger.look() as records:
@@ -88,13 +89,17 @@ def speak(
     ask_ahead([Incoming(seen.request, seen.source, seen)], premises)
     with ledger.write(premises.judge) as books:
         premises.still(books.records)
-        before = books.find([request_id])[request_id]
+        before = books.find([request_id]).get(request_id)
+        if before is None:
+            raise Tampered(f"{request_id} is gone from the database: run `cryptosupport audit verify`, and pay nothing")
         books.sealed([before])
         if (settled := _settled(action, before, by, books, people)) is not None:
             return settled
         subject = intent(before, people.operators.version)
         person = people.speaks(signed, action, subject, books.records, _ROLES[action])
-        spoken = _ACTIONS[action](Speaking(books, premises, people, before, person, signed))
+        speaking = Speaking(books, premises, people, before, person, signed)
+        over = is_over(before, books.now) and not sanctioned(books, premises, before)
+        spoken = _expired(speaking) if over else _ACTIONS[action](speaking)
     if spoken.refusal is not None:
         raise spoken.refusal
     return spoken
@@ -142,9 +147,6 @@ def _approve(it: Speaking) -> Spoken:
     before, books = it.before, it.books
     if before.state is not State.AWAITING_APPROVAL:
         raise Refused(_not_in(it, "it waits for no approval"), state=before.state)
-    over = before.expires_at is not None and books.now >= before.expires_at
-    if over and not sanctioned(books, it.premises, before):
-        return _expired(it)
     _refuse_maker(it)
     if (frozen := _frozen(it)) is not None:
         return frozen
@@ -162,6 +164,12 @@ def _approve(it: Speaking) -> Spoken:
     after = replace(before, state=State.APPROVED, updated_at=books.now)
     books.change(before, after, it.act("approved", by=", ".join(names)))
     return Spoken(after, names)
+
+
+def is_over(withdrawal: Withdrawal, now: int) -> bool:
+    """Whether nobody may approve it any more: its time is over, be it that no run has ended it yet."""
+    waits, until = withdrawal.state is State.AWAITING_APPROVAL, withdrawal.expires_at
+    return waits and until is not None and now >= until
 
 
 def _expired(it: Speaking) -> Spoken:

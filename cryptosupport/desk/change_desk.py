@@ -17,10 +17,10 @@ from cryptosupport.desk.people import (
     signers,
     waits_until,
 )
-from cryptosupport.domain.audit import Act
+from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
-from cryptosupport.domain.operators import OPERATORS, Change, Operator, Operators, Role, content_of, people_of
+from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
 from cryptosupport.domain.statements import Statement
 from cryptosupport.domain.withdrawal_record import moment
 
@@ -59,6 +59,16 @@ class Standing:
         """The hash of the version in force."""
         return self.active[-1].hash if self.active else ""
 
+    @property
+    def waiting(self) -> str:
+        """The hash of the one that is proposed."""
+        return "" if self.proposed is None else self.proposed.hash
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the operators changed since it was proposed."""
+        return self.kind == POLICY and self.proposed is not None and self.proposed.operators != self.by.version
+
 
 def standing(records: Records, kind: str, fault: Fault) -> Standing:
     """Read where one kind stands. Raises `Tampered` for versions that are not proven."""
@@ -81,7 +91,7 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
     """
     with ledger.look() as records:
         stands, now, ledger_id = standing(records, draft.kind, people.fault), records.now, records.ledger_id
-    change = stands.proposed
+    change = None if stands.overtaken else stands.proposed
     if change is not None and (change.content, change.file) != (draft.content, draft.file):
         if people.operators:
             raise Refused(
@@ -92,11 +102,12 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
     if change is None:
         loosens = draft.loosens if stands.active else ()
         operators = "" if draft.kind == OPERATORS and not people.operators else people.operators.version
-        number, counts_from = len(stands.active) + 1, now + (lock if loosens else 0)
+        at = hand.at(now)
+        number, counts_from = len(stands.active) + 1, at + (lock if loosens else 0)
         change = Change(
-            draft.kind, number, stands.previous, operators, draft.content, draft.file, loosens, by, now, counts_from
+            draft.kind, number, stands.previous, operators, draft.content, draft.file, loosens, by, at, counts_from
         )
-    return _sign(ledger, people, change, by, hand, ledger_id, now)
+    return _sign(ledger, people, change, by, hand, ledger_id, now, stands.waiting)
 
 
 def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stand:
@@ -112,10 +123,25 @@ def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stan
                 return Stand(last, who, "")
     if stands.proposed is None:
         raise NoSuchRecord(f"no change of the {kind} is proposed")
-    return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now)
+    _refuse_overtaken(stands)
+    return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now, stands.waiting)
 
 
-def _sign(ledger: Ledger, people: People, change: Change, by: str, hand: Hand, ledger_id: str, now: int) -> Stand:
+def _refuse_overtaken(stands: Standing) -> None:
+    """Raise `Refused` for a policy that was proposed to other operators than those of now: it fell with them."""
+    if stands.overtaken:
+        raise Refused(
+            "the operators changed since this policy was proposed, and what was signed before counts no more: take it "
+            "back with `cryptosupport policy discard`, or propose it anew"
+        )
+
+
+def _sign(
+    ledger: Ledger, people: People, change: Change, by: str, hand: Hand, ledger_id: str, now: int, seen: str
+) -> Stand:
+    """Sign a change in place of the one that was ``seen`` (its hash), which may be the same."""
+    if change.kind == OPERATORS:
+        _refuse_unsound(people, change)
     first = change.kind == OPERATORS and not people.operators
     speaking = replace(people, operators=Operators(people_of(change.content))) if first else people
     roles = TRUSTED if change.kind == OPERATORS else frozenset({Role.POLICY})
@@ -123,22 +149,44 @@ def _sign(ledger: Ledger, people: People, change: Change, by: str, hand: Hand, l
     signed = hand.sign(Statement(change.kind, change.hash, by, now, ledger_id))
     with ledger.act() as records:
         stands = standing(records, change.kind, people.fault)
-        if stands.previous != change.previous:
-            raise Refused(f"the {change.kind} changed meanwhile: look at them, and begin anew")
+        in_force, _ = operators_of(records, people.fault)
+        same = stands.previous == change.previous and in_force.version == people.operators.version
+        if not same or stands.waiting not in (seen, change.hash):
+            raise Refused(f"the {change.kind} or those who sign them changed meanwhile: look at them, and begin anew")
         speaking.speaks(signed, change.kind, change.hash, records, roles)
-        if stands.proposed is None or stands.proposed.hash != change.hash:
+        if stands.waiting != change.hash:
             _put(records, stands.proposed, change, by)
-        facts = {"version": str(change.number), "hash": change.hash}
-        records.add_statement(signed, Act(f"{change.kind}.signed", change.hash, f"operator {by}", facts))
+        records.add_statement(signed, _act(change, "signed", f"operator {by}"))
         return _go_on(records, change, speaking.operators, roles, people.fault)
 
 
+def _refuse_unsound(people: People, change: Change) -> None:
+    """Raise `Refused` for operators that another program may have proposed: two names for one key, one too few left, or
+    something loosened that is not told, and would not wait.
+    """
+    before, after = people.operators.people, people_of(change.content)
+    for name, each in after.items():
+        with_operator({other: after[other] for other in after if other != name}, each, people.same_key, people.intake)
+    if before and set(change.loosens) != set(loosened(before, after)):
+        raise Refused(
+            f"version {change.number} of the operators does not say all that it loosens: take it back with "
+            "`cryptosupport operator discard`, and find out who proposed it"
+        )
+    _refuse_too_few(before, after)
+
+
 def _put(records: Records, before: Change | None, change: Change, by: str) -> None:
-    facts: dict[str, str | None] = {"version": str(change.number), "content": change.content}
     if before is not None:
-        records.withdraw_change(before, Act(f"{change.kind}.discarded", before.hash, f"operator {by}"))
-    facts |= {"loosens": "; ".join(change.loosens) or None, "counts_from": moment(change.counts_from)}
-    records.set_change(change, Act(f"{change.kind}.proposed", change.hash, f"operator {by}", facts))
+        records.withdraw_change(before, _act(before, "discarded", f"operator {by}"))
+    loosens, counts_from = "; ".join(change.loosens) or None, moment(change.counts_from)
+    act = _act(change, "proposed", f"operator {by}", content=change.content, loosens=loosens, counts_from=counts_from)
+    records.set_change(change, act)
+
+
+def _act(change: Change, what: str, who: str = PROGRAM, **facts: str | None) -> Act:
+    """What the log hears. Its subject is the kind, so that the log has all versions of one kind together."""
+    told = {"version": str(change.number), "hash": change.hash}
+    return Act(f"{change.kind}.{what}", change.kind, who, told | facts)
 
 
 def activate(ledger: Ledger, people: People, kind: str) -> Stand:
@@ -149,6 +197,7 @@ def activate(ledger: Ledger, people: People, kind: str) -> Stand:
     with ledger.act() as records:
         stands = standing(records, kind, people.fault)
         if stands.proposed is not None:
+            _refuse_overtaken(stands)
             return _go_on(records, stands.proposed, stands.by, stands.roles, people.fault)
         if not stands.active:
             raise NoSuchRecord(f"no change of the {kind} is proposed, and none is in force")
@@ -163,15 +212,25 @@ def discard(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> C
         raise NoSuchRecord(f"no change of the {kind} is proposed")
     if not people.operators:
         with ledger.act() as records:
-            records.withdraw_change(change, Act(f"{kind}.discarded", change.hash, f"{by} (unproven)"))
+            _still(records, people, change)
+            records.withdraw_change(change, _act(change, "discarded", f"{by} (unproven)"))
         return change
     action = f"discard {kind}"
     people.person(by, TRUSTED)
     signed = hand.sign(Statement(action, change.hash, by, now, ledger_id))
     with ledger.act() as records:
+        _still(records, people, change)
         people.speaks(signed, action, change.hash, records, TRUSTED)
-        records.withdraw_change(change, Act(f"{kind}.discarded", change.hash, f"operator {by}"))
+        records.withdraw_change(change, _act(change, "discarded", f"operator {by}"))
     return change
+
+
+def _still(records: Records, people: People, change: Change) -> None:
+    """Raise `Refused` where something came between what somebody saw and what they signed."""
+    stands = standing(records, change.kind, people.fault)
+    in_force, _ = operators_of(records, people.fault)
+    if in_force.version != people.operators.version or stands.waiting != change.hash:
+        raise Refused(f"the {change.kind} or those who sign them changed meanwhile: look at them, and begin anew")
 
 
 def _go_on(records: Records, change: Change, by: Operators, roles: Collection[Role], fault: Fault) -> Stand:
@@ -184,8 +243,7 @@ def _go_on(records: Records, change: Change, by: Operators, roles: Collection[Ro
     if when := waits_until(change, records.now):
         return Stand(change, who, f"its time: {when}")
     change = replace(change, active_at=records.now)
-    facts = {"version": str(change.number), "signed_by": ", ".join(who)}
-    records.set_change(change, Act(f"{change.kind}.activated", change.hash, facts=facts))
+    records.set_change(change, _act(change, "activated", signed_by=", ".join(who)))
     return Stand(change, who, "")
 
 
@@ -217,9 +275,16 @@ def without_operator(people: Mapping[str, Operator], name: str) -> dict[str, Ope
     if name not in people:
         raise NoSuchRecord(f"{name} is no operator: {', '.join(sorted(people)) or 'there are none'}")
     left = {each: person for each, person in people.items() if each != name}
-    if sum(1 for each in left.values() if each.roles & TRUSTED) < SIGNERS:
-        raise Refused(f"without {name} fewer than {SIGNERS} would be left to sign changes: add somebody first")
+    _refuse_too_few(people, left)
     return left
+
+
+def _refuse_too_few(before: Mapping[str, Operator], after: Mapping[str, Operator]) -> None:
+    """Raise `Refused` where nobody could change anything any more; the first operators come one after the other."""
+    left = sum(1 for each in after.values() if each.roles & TRUSTED)
+    if before and left < SIGNERS:
+        roles = ", ".join(sorted(TRUSTED))
+        raise Refused(f"{left} would be left to sign changes, and it takes {SIGNERS} with one of {roles}: add somebody")
 
 
 def loosened(before: Mapping[str, Operator], after: Mapping[str, Operator]) -> tuple[str, ...]:
@@ -237,9 +302,13 @@ def loosened(before: Mapping[str, Operator], after: Mapping[str, Operator]) -> t
 
 
 def draft_of(before: Mapping[str, Operator], after: Mapping[str, Operator], file: str) -> Draft:
-    """The change from one set of operators to another. Raises `BadInput` where nothing changes."""
+    """The change from one set of operators to another.
+
+    Raises `BadInput` where nothing changes, `Refused` where too few would be left to sign the next change.
+    """
     if dict(before) == dict(after):
         raise BadInput("nothing would change")
+    _refuse_too_few(before, after)
     return Draft(OPERATORS, content_of(after), file, loosened(before, after))
 
 

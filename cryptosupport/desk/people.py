@@ -30,6 +30,9 @@ _CLOCKS_APART = 5000
 class Hand(Protocol):
     """Signs for one person."""
 
+    def at(self, now: int) -> int:
+        """When it signs: ``now``, or the time of the statement that was signed elsewhere. Raises `BadInput`."""
+
     def sign(self, statement: Statement) -> Signed:
         """The statement signed, or the one that was signed elsewhere in its stead. Raises `Refused`, `BadInput`."""
 

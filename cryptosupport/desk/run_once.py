@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptosupport.desk.alarms import Alarms, prices_matter
-from cryptosupport.desk.approve import expire
+from cryptosupport.desk.approve import expire, is_over
 from cryptosupport.desk.cases import Premises, Pricer
 from cryptosupport.desk.decide_again import AT_ONCE, ask_ahead_for_waiting, decide_waiting
 from cryptosupport.desk.decide_anew import decide_anew
@@ -41,7 +41,7 @@ def _expire(books: Books) -> list[Withdrawal]:
     moved, last = [], 0
     while some := books.in_state(State.AWAITING_APPROVAL, last, AT_ONCE):
         last = some[-1].id
-        over = [each for each in some if each.expires_at is not None and books.now >= each.expires_at]
+        over = [each for each in some if is_over(each, books.now)]
         books.sealed(over)
         moved += [expire(books, each) for each in over]
     return moved

@@ -61,8 +61,9 @@ def read_statement(text: str) -> Statement:
         sound = not told and isinstance(facts, dict)
         sound = sound and all(isinstance(each, str) for each in (*named.values(), *facts.values()))
         read = Statement(**named | {"at": int(named["at"]), "facts": facts}) if sound else None
+        same = read is not None and read.text == text
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        read = None
-    if read is None or read.text != text:
+        read, same = None, False
+    if read is None or not same:
         raise BadInput("this is no statement as the program writes it: have it written anew with --statement")
     return read

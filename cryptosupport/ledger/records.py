@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, bindparam, func, insert, select
 
-from cryptosupport.domain.audit import Act, Entry
+from cryptosupport.domain.audit import ROW, Act, Entry
+from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.operators import Change
 from cryptosupport.domain.personal import Box, opened, place
 from cryptosupport.domain.screening import Listed, ListHead
 from cryptosupport.domain.statements import Signed, read_statement
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
-from cryptosupport.ledger import lists, rows, tables
+from cryptosupport.ledger import lists, rows, seals, tables
 from cryptosupport.ledger.auditing import LogBook, entry_of
 from cryptosupport.ledger.personal import CLEARLY, SqlPersonal, kept, read
-from cryptosupport.ledger.seals import contents_of, with_row
+from cryptosupport.ledger.seals import contents_of, row_in, with_row
 from cryptosupport.ledger.sums import chunks, upsert
 
 _W = tables.withdrawal.c
@@ -107,11 +108,18 @@ class SqlRecords:
     # -- what people sign
 
     def statements(self, action: str, subject: str) -> list[Signed]:
-        """What was signed about one subject, in the order in which it came; one statement for each operator."""
+        """What was signed about one subject, in the order in which it came; one statement for each operator.
+
+        Raises `Tampered` where one is not as the log has it.
+        """
         made = tables.statement.c
-        query = select(made.text, made.signature).where(made.action == action, made.subject == subject)
-        found = self.connection.execute(query.order_by(made.number))
-        return [Signed(read_statement(text), signature) for text, signature in found]
+        query = select(tables.statement).where(made.action == action, made.subject == subject)
+        found = self.connection.execute(query.order_by(made.number)).mappings().all()
+        self._as_logged(tables.statement, found)
+        try:
+            return [Signed(read_statement(row["text"]), row["signature"]) for row in found]
+        except BadInput as error:
+            raise seals.tampered("what somebody signed") from error
 
     def add_statement(self, signed: Signed, act: Act) -> None:
         """Keep a statement whose signature was checked; a later one of the same operator replaces it."""
@@ -120,9 +128,14 @@ class SqlRecords:
         self._set(tables.statement, values | {"signature": signed.signature, "number": self.log_book.number + 1}, act)
 
     def changes(self, kind: str) -> list[Change]:
-        """All versions of the operators or of the policy, the first one first; the last may not be in force yet."""
+        """All versions of the operators or of the policy, the first one first; the last may not be in force yet.
+
+        Raises `Tampered` where they are not those that the log has: none edited, put in or taken out.
+        """
         query = select(tables.change).where(tables.change.c.kind == kind).order_by(tables.change.c.number)
-        found = self.connection.execute(query).mappings()
+        found = self.connection.execute(query).mappings().all()
+        if seals.rows_of(self.connection, tables.change, kind) != seals.digests_of(tables.change, found):
+            raise seals.tampered(f"the versions of the {kind}")
         return [Change(**{**row, "loosens": _REASONS.decode(row["loosens"])}) for row in found]
 
     def set_change(self, change: Change, act: Act) -> None:
@@ -194,6 +207,15 @@ class SqlRecords:
         query = rows.SELECT.where(_W.destination == destination, _W.state.in_(USED))
         found = self.connection.execute(query.order_by(_W.id.desc()).limit(_MOST_PAID_BEFORE))
         return [rows.withdrawal_of(row, self.personal.box) for row in found]
+
+    def _as_logged(self, table: Table, found: Sequence[Mapping[Any, Any]]) -> None:
+        """Hold rows that name their entry in the log against it. Raises `Tampered`."""
+        acts = tables.audit.c
+        for some in chunks(found):
+            query = select(acts.facts).where(acts.number.in_([row["number"] for row in some]))
+            logged = {row_in(facts) for facts in self.connection.scalars(query)}
+            if not {with_row(Act(""), table, row).facts[ROW] for row in some} <= logged:
+                raise seals.tampered(f"a row of table {table.name}")
 
     def _set(self, table: Table, values: dict[str, Any], act: Act) -> None:
         """Write a row, and the act with a digest of it."""

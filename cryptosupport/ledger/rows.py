@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from sqlalchemy import Row, Select, and_, select
 
+from cryptosupport.domain.errors import Tampered
+from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.money import Asset, Quantity
 from cryptosupport.domain.personal import Box, Sealed, opened, place
 from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
@@ -118,9 +120,32 @@ SELECT: Select[Any] = select(
 """Withdrawals with their last decision, for `withdrawal_of`."""
 
 
+UNREADABLE: tuple[type[Exception], ...] = (
+    *(ValueError, TypeError, KeyError, AttributeError, ArithmeticError, AssertionError, RecursionError),
+    msgspec.MsgspecError,
+)
+"""What a row that this program did not write makes of its reading."""
+
+
 def withdrawal_of(row: Row[Any], box: Box = CLEARLY) -> Withdrawal:
-    """The withdrawal of a row of `SELECT`; what is sealed in it, ``box`` opens when somebody looks inside."""
-    it: Mapping[Any, Any] = row._mapping
+    """The withdrawal of a row of `SELECT`; what is sealed in it, ``box`` opens when somebody looks inside.
+
+    Raises `Tampered` for a row that this program cannot have written.
+    """
+    try:
+        return _withdrawal_of(row._mapping, box)
+    except UNREADABLE as error:
+        name = str(row._mapping["request_id"])
+        raise Tampered(
+            f"{shortened(name)} was changed in the database behind this program: its row cannot be read; pay nothing, "
+            "run `cryptosupport audit verify` and find out who did it",
+            request_id=name,
+        ) from error
+
+
+def _withdrawal_of(it: Mapping[Any, Any], box: Box) -> Withdrawal:
+    if not all(it[name] is None or isinstance(it[name], int) for name in _NUMBERS):
+        raise ValueError("SQLite lets anybody put a text where a number has to be")
     signed = it["signature_key"] is not None
     request = Request(
         request_id=it["request_id"],
@@ -151,6 +176,10 @@ def withdrawal_of(row: Row[Any], box: Box = CLEARLY) -> Withdrawal:
     )
 
 
+_NUMBERS = (
+    *("id", "decimals", "booked_at", "created_at", "updated_at", "turn", "expires_at", "vout", "nonce"),
+    "decision_at",
+)
 _DECIDED = ("at", "outcome", "voices", "policy", "value", "prices")
 _PLAIN = (
     *("source", "maker", "effective_tier", "wallet", "fee_units", "fee_value", "value", "booked_at"),

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Table, select
 
 from cryptosupport.domain.audit import GONE, ROW, Act
+from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.withdrawals import canonical
 from cryptosupport.ledger import tables
 
 _PERSONAL = {"note": frozenset({"text"})}
 """Columns that no digest covers: what may be forgotten later."""
 
-_E = tables.screen_entry.c
+_A, _E = tables.audit.c, tables.screen_entry.c
+_FACTS = msgspec.json.Decoder(dict[str, str | None])
 _PAGE = 2000
 
 
@@ -47,6 +50,39 @@ def contents_of(connection: Connection, name: str) -> str:
     query = select(tables.screen_entry).where(_E.list == name).execution_options(yield_per=_PAGE)
     digests = sorted(digest_of(tables.screen_entry, row) for row in connection.execute(query).mappings())
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def row_in(facts: str) -> str | None:
+    """What the facts of an entry say of a row; None where they say nothing, or cannot be read."""
+    try:
+        return _FACTS.decode(facts).get(ROW)
+    except msgspec.DecodeError:
+        return None
+
+
+def digests_of(table: Table, rows: Iterable[Mapping[Any, Any]]) -> dict[str, str]:
+    """The digests of rows as they stand there, by their keys."""
+    return {name_of(table, row): digest_of(table, row) for row in rows}
+
+
+def rows_of(connection: Connection, table: Table, subject: str) -> dict[str, str]:
+    """The digests that the log says last of all rows of ``table`` that it knows under one subject, by their keys."""
+    query = select(_A.facts).where(_A.subject == subject).order_by(_A.number)
+    found: dict[str, str] = {}
+    for facts in connection.scalars(query):
+        place, _, rest = (row_in(facts) or "").partition(" ")
+        if place == table.name:
+            digest, _, name = rest.partition(" ")
+            found[name] = digest
+    return {name: digest for name, digest in found.items() if digest != GONE}
+
+
+def tampered(what: str) -> Tampered:
+    """``what`` is not as the log has it."""
+    return Tampered(
+        f"{what}: changed in the database behind this program, the audit log has it otherwise; nothing is decided. "
+        "Run `cryptosupport audit verify`, and restore the ledger from a backup"
+    )
 
 
 def _told(value: Any) -> Any:

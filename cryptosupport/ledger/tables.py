@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from cryptosupport.domain.errors import Tampered
+
 
 class Money(TypeDecorator[int]):
     """A whole number of base units, micro-USD or the like, of any size: text in SQLite, NUMERIC in PostgreSQL.
@@ -48,8 +50,14 @@ class Money(TypeDecorator[int]):
         return value if value is None or dialect.name == "postgresql" else str(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
-        """From the database."""
-        return None if value is None else int(value)
+        """From the database. Raises `Tampered`: SQLite lets anybody put anything in."""
+        try:
+            return None if value is None else int(value)
+        except (ValueError, ArithmeticError) as error:
+            raise Tampered(
+                "an amount in the ledger is no whole number: it was changed in the database behind this program; pay "
+                "nothing, run `cryptosupport audit verify` and find out who did it"
+            ) from error
 
 
 REVISION = "schema_revision"

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Engine, Table, select, tuple_
 
 from cryptosupport.domain.audit import BEGINNING, Entry, Head
@@ -272,8 +271,5 @@ class SqlEvidence:
         return None
 
 
-_UNREADABLE: tuple[type[Exception], ...] = (
-    *(ValueError, TypeError, KeyError, AttributeError, ArithmeticError, AssertionError, RecursionError),
-    msgspec.MsgspecError,
-)
+_UNREADABLE = (*rows.UNREADABLE, Tampered)
 """What a row that this program did not write makes of its reading."""

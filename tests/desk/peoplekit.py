@@ -39,6 +39,10 @@ class Hand:
     instead: Signed | None = None
     signed: list[Signed] = field(default_factory=list)
 
+    def at(self, now: int) -> int:
+        """At once, or when it was signed that is handed in."""
+        return now if self.instead is None else self.instead.statement.at
+
     def sign(self, statement: Statement) -> Signed:
         """The statement signed."""
         made = self.instead or Signed(statement, sign_bytes(self.private, statement.signed))
