@@ -9,7 +9,7 @@ import click
 
 from cryptosupport.commands import output as out
 from cryptosupport.commands import params
-from cryptosupport.context import Context, at_terminal
+from cryptosupport.context import Context
 
 if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
@@ -154,7 +154,7 @@ def _speak(
     if dry_run:
         _show(output, _record(seen, shown), _sheet)
         return
-    _ask(action, _record(seen, shown), output)
+    out.confirm(f"{action} {request_id}?", _sheet(_record(seen, shown)).split("\n"))
     spoken = speak(ledger, premises, people, request_id, action, operator, hand, reason, seen)
     shown = review(ledger, premises, people, spoken.withdrawal)
     record = _record(spoken.withdrawal, shown) | {"said_by": list(spoken.by), "missing": spoken.missing}
@@ -166,17 +166,6 @@ def _exit_code(action: str, state: str, missing: int) -> int:
     if missing or (action == "release" and state in ("held", "waiting", "awaiting_approval")):
         return 9
     return 3 if action == "release" and state == "rejected" else 0
-
-
-def _ask(action: str, record: out.Record, output: str) -> None:
-    """At a terminal show the whole sheet, and go on only when that is wanted."""
-    import sys
-
-    if sys.stdin is None or not sys.stdin.isatty() or not at_terminal():
-        return
-    for line in _sheet(record).split("\n"):
-        click.echo(out.printable(line), err=True)
-    click.confirm(f"{action} {record['request_id']}?", abort=True, err=True)
 
 
 def _write(

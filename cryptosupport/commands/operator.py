@@ -85,6 +85,8 @@ def sign(context: Context, operator: str, hand: Hand, output: str) -> None:
     \b
     Exit codes: 0 in force; 9 it waits for another signature or its time; 3 refused; 4 there is none.
     """
+    changed = [each for each in context.operator_records() if each["state"] != "active"]
+    out.confirm("sign this?", (f"{each['name']}: {', '.join(each['roles'])} ({each['state']})" for each in changed))
     _show(context, output, context.sign_operators(operator, hand))
 
 

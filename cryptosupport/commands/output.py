@@ -182,6 +182,15 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def confirm(question: str, lines: Iterable[str]) -> None:
+    """At a terminal show what is asked about, and go on only when that is wanted; elsewhere go on."""
+    if sys.stdin is None or not sys.stdin.isatty() or not at_terminal():
+        return
+    for line in lines:
+        click.echo(printable(line), err=True)
+    click.confirm(question, abort=True, err=True)
+
+
 def progress(rows: Iterable[R], lines: Input | None, quiet: bool, label: str = "looking up") -> Iterator[R]:
     """The rows, with a bar on stderr when that is a terminal of its own, by the share of the input that was read."""
     if quiet or lines is None or lines.size is None or not at_terminal() or (sys.stdout and sys.stdout.isatty()):

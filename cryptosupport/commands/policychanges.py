@@ -39,17 +39,28 @@ def propose(context: Context, draft: Path | None, operator: str, hand: Hand, out
 @click.command(cls=params.Command, epilog="Example: cryptosupport policy sign --operator bob --key ~/.ssh/id_ed25519")
 @params.operator_option("Who signs: one with the role policy.", required=True)
 @params.signing
+@params.dry_run
 @params.output
 @click.pass_obj
-def sign(context: Context, operator: str, hand: Hand, output: str) -> None:
+def sign(context: Context, operator: str, hand: Hand, dry_run: bool, output: str) -> None:
     """Sign the policy that is proposed.
+
+    Shows all that differs from the policy in force, and at a terminal asks before it signs;
+    --dry-run only shows. What loosens more than it says, or sooner than [approvals] lock of
+    this machine, is refused.
 
     \b
     Exit codes: 0 in force; 9 it waits for another signature or its time; 3 refused; 4 there is none.
     """
-    from cryptosupport.desk.change_desk import sign as sign_it
+    from cryptosupport.desk.change_desk import Stand
 
-    _show(context, output, sign_it(context.ledger(), context.people, POLICY, operator, hand))
+    proposed, differences = context.proposed_policy()
+    if proposed is not None:
+        loosens = (f"loosens: {each}" for each in proposed.loosens)
+        if dry_run:
+            return _show(context, output, Stand(proposed, (), "your signature"), differences)
+        out.confirm(f"sign version {proposed.number} of the policy?", [*differences, *loosens])
+    _show(context, output, context.sign_policy(operator, hand), differences)
 
 
 @click.command(cls=params.Command, epilog="Example: cryptosupport policy activate")

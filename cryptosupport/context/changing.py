@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
     from cryptosupport.desk.change_desk import Stand
     from cryptosupport.desk.people import People
+    from cryptosupport.domain.operators import Change
 
 
 class WithChanges(WithPolicies):
@@ -88,7 +89,7 @@ class WithChanges(WithPolicies):
         if proposed is None and not people.operators and self.operators_file:
             self._refuse_shared_keys(self.operators_file)
             return self.propose_operators(people, self.operators_file, by, hand)
-        return sign(self.ledger(), people, OPERATORS, by, hand)
+        return sign(self.ledger(), people, OPERATORS, by, hand, self.desk.approvals.lock_ms)
 
     def _refuse_shared_keys(self, people: Mapping[str, Operator]) -> None:
         from cryptosupport.context.signing import same_key
@@ -128,9 +129,6 @@ class WithChanges(WithPolicies):
         """Propose the policy in a file; say what differs from the one in force."""
         from cryptosupport.desk.change_desk import Draft, propose
         from cryptosupport.desk.people import policy_content
-        from cryptosupport.domain.policy.compare import differences, loosens
-        from cryptosupport.domain.policy.rules import Policy
-        from cryptosupport.settings.policy import policy_of_toml
         from cryptosupport.settings.reading import content
 
         people = self.people
@@ -140,15 +138,46 @@ class WithChanges(WithPolicies):
         except (OSError, UnicodeDecodeError) as error:
             said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise BadInput(f"{path} cannot be read: {said}") from error
-        timezone = self.desk.desk.timezone
-        after = self._with_addresses(policy_of_toml(text, str(path), timezone), str(path))
-        signed = self.signed_policies()
-        before = Policy(())
-        if signed:
-            before = self._with_addresses(policy_of_toml(signed[-1].file, "the policy in force", timezone), None)
-        draft = Draft(POLICY, policy_content(after.hash), text, loosens(before, after))
-        lock = self.desk.approvals.lock_ms
-        return propose(self.ledger(), people, draft, by, hand, lock), differences(before, after)
+        hash, loosens, differences = self._compared(text, str(path))
+        draft = Draft(POLICY, policy_content(hash), text, loosens)
+        return propose(self.ledger(), people, draft, by, hand, self.desk.approvals.lock_ms), differences
+
+    def proposed_policy(self) -> tuple[Change | None, tuple[str, ...]]:
+        """The policy that is proposed, None without one, and what differs from the one in force."""
+        from cryptosupport.desk.change_desk import standing
+
+        people = self.people
+        people.need()
+        with self.ledger().look() as records:
+            proposed = standing(records, POLICY, people.fault).proposed
+        return proposed, () if proposed is None else self._compared(proposed.file, "the policy proposed")[2]
+
+    def sign_policy(self, by: str, hand: Hand) -> Stand:
+        """Sign the policy that is proposed, when it says all that it loosens as this machine sees it."""
+        from cryptosupport.desk.change_desk import sign
+
+        def loosens(change: Change) -> tuple[str, ...]:
+            return self._compared(change.file, "the policy proposed")[1]
+
+        return sign(self.ledger(), self.people, POLICY, by, hand, self.desk.approvals.lock_ms, loosens)
+
+    def _compared(self, text: str, where: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """The hash of the policy in a text, what it loosens, and all that differs from the one in force."""
+        from cryptosupport.desk.people import hash_of_policy
+        from cryptosupport.domain.policy.compare import differences, loosens
+        from cryptosupport.domain.policy.rules import Policy
+        from cryptosupport.settings.policy import policy_of_toml
+
+        timezone, signed = self.desk.desk.timezone, self.signed_policies()
+        after = self._with_addresses(policy_of_toml(text, where, timezone), where)
+        if not signed:
+            return after.hash, loosens(Policy(()), after), differences(Policy(()), after)
+        before = policy_of_toml(signed[-1].file, "the policy in force", timezone)
+        # The same text is another policy where the desk's time zone, which calendar limits go by, was changed.
+        moved = before.hash != hash_of_policy(signed[-1])
+        said = (f"[desk] timezone in desk.toml was changed to {timezone} since the policy was signed",) if moved else ()
+        before = self._with_addresses(before, None)
+        return after.hash, (*said, *loosens(before, after)), (*said, *differences(before, after))
 
     # -- files
 

@@ -199,7 +199,7 @@ def findings(guards: Guards, withdrawal: Withdrawal) -> list[str]:
     return [
         voice.reason
         for voice in guards.screened(withdrawal.request, withdrawal.booking)
-        if voice.outcome in (Outcome.HOLD, Outcome.DENY) and (voice.rule, voice.reason) not in waived
+        if voice.outcome in (Outcome.HOLD, Outcome.DENY) and (voice.unknown or (voice.rule, voice.reason) not in waived)
     ]
 
 

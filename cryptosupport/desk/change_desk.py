@@ -21,6 +21,7 @@ from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
 from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
+from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.statements import Statement
 from cryptosupport.domain.withdrawal_record import moment
 
@@ -99,6 +100,8 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
                 f"sign it, or take it back with `cryptosupport {_group(change.kind)} discard`, before another one"
             )
         change = None
+    if change is not None and stands.active:
+        _refuse_hurried(change, lock, lambda proposed: draft.loosens)
     if change is None:
         loosens = draft.loosens if stands.active else ()
         operators = "" if draft.kind == OPERATORS and not people.operators else people.operators.version
@@ -110,10 +113,14 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
     return _sign(ledger, people, change, by, hand, ledger_id, now, stands.waiting)
 
 
-def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stand:
+def sign(
+    ledger: Ledger, people: People, kind: str, by: str, hand: Hand, lock: int = 0,
+    loosens: Callable[[Change], Collection[str]] | None = None,
+) -> Stand:  # fmt: skip
     """Sign the change that is proposed, in the name of ``by``; one in force that they have signed is told once more.
 
-    Raises `NoSuchRecord` where there is none.
+    ``lock`` is how long a loosening change waits by the settings of who signs, and ``loosens`` says what one loosens:
+    the proposal has to agree with both. Raises `NoSuchRecord` where there is none, and `Refused`.
     """
     with ledger.look() as records:
         stands, now, ledger_id = standing(records, kind, people.fault), records.now, records.ledger_id
@@ -124,7 +131,23 @@ def sign(ledger: Ledger, people: People, kind: str, by: str, hand: Hand) -> Stan
     if stands.proposed is None:
         raise NoSuchRecord(f"no change of the {kind} is proposed")
     _refuse_overtaken(stands)
+    if stands.active:
+        _refuse_hurried(stands.proposed, lock, loosens)
     return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now, stands.waiting)
+
+
+def _refuse_hurried(change: Change, lock: int, loosens: Callable[[Change], Collection[str]] | None) -> None:
+    """Raise `Refused` for a proposal that does not tell what it loosens, or does not wait as long as it has to here."""
+    if loosens is not None and set(loosens(change)) != set(change.loosens):
+        raise Refused(
+            f"version {change.number} of the {change.kind} does not say all that it loosens, as this machine sees it: "
+            f"take it back with `cryptosupport {_group(change.kind)} discard`, and find out who proposed it"
+        )
+    if change.loosens and change.counts_from < change.proposed_at + lock:
+        raise Refused(
+            f"version {change.number} of the {change.kind} is to count from {moment(change.counts_from)}, and what "
+            f"loosens waits for {duration(lock)} here ([approvals] lock): have it proposed anew"
+        )
 
 
 def _refuse_overtaken(stands: Standing) -> None:

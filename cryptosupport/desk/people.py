@@ -112,7 +112,7 @@ def operators_of(records: Records, fault: Fault) -> tuple[Operators, list[Operat
         if change.active_at is None:
             break
         try:
-            now = Operators(people_of(change.content), change.hash)
+            now = Operators(people_of(change.content), change.hash, change.active_at)
         except ValueError as error:
             raise Tampered(_broken(change, "its content cannot be read")) from error
         by = versions[-1] if versions else now
@@ -124,15 +124,15 @@ def operators_of(records: Records, fault: Fault) -> tuple[Operators, list[Operat
 
 def policies_of(records: Records, versions: Sequence[Operators], fault: Fault) -> list[Change]:
     """The versions of the policy that were in force; the last one is. Raises `Tampered` where one is not proven."""
-    known = {each.version: each for each in versions}
     active: list[Change] = []
     previous = ""
     for change in records.changes(POLICY):
         if change.active_at is None:
             break
-        by = known.get(change.operators)
-        if by is None:
-            raise Tampered(_broken(change, "its operators are none that this ledger had"))
+        at, earliest = change.active_at, active[-1].active_at if active else 0
+        by = next((each for each in reversed(versions) if each.since <= at), None)
+        if by is None or by.version != change.operators or at < (earliest or 0):
+            raise Tampered(_broken(change, "those who signed it were not in force when it came into force"))
         _prove(records, change, previous, by.version, by, {Role.POLICY}, fault)
         active.append(change)
         previous = change.hash
@@ -145,7 +145,7 @@ def _prove(
 ) -> None:  # fmt: skip
     if (change.previous, change.operators) != (previous, operators):
         raise Tampered(_broken(change, "it does not follow the one before it"))
-    if change.active_at is None or change.active_at < change.counts_from:
+    if change.active_at is None or not change.counts_from <= change.active_at <= records.now:
         raise Tampered(_broken(change, "it came into force before its time"))
     if len(signers(records, change, by, roles, fault)) < SIGNERS:
         raise Tampered(_broken(change, f"{SIGNERS} signatures are needed, and there are not so many that fit"))

@@ -69,7 +69,8 @@ def _stop(books: Books, premises: Premises, guards: Guards, before: Withdrawal) 
     found = [
         voice.reason
         for voice in guards.placed(before.request)
-        if voice.outcome in (Outcome.HOLD, Outcome.DENY) and (voice.rule, voice.reason) not in before.waived
+        if voice.outcome in (Outcome.HOLD, Outcome.DENY)
+        if voice.unknown or (voice.rule, voice.reason) not in before.waived
     ]
     if not found:
         return []

@@ -38,10 +38,14 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Operators:
-    """All operators in force, by name; ``version`` is the hash of the change that made them, "" without any."""
+    """All operators in force, by name; ``version`` is the hash of the change that made them, "" without any.
+
+    They are in force ``since`` (milliseconds since 1970).
+    """
 
     people: Mapping[str, Operator]
     version: str = ""
+    since: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.people)

@@ -41,6 +41,7 @@ class SqlBooks:
         self.next_id = last_id + 1
         self._connection = connection
         self._box = records.personal.box
+        self._sound: set[tuple[int, int, int]] = set()
         self._sums = Sums(connection, judge, now)
         self._sums.bring_up_to_date(same_policy)
 
@@ -121,6 +122,7 @@ class SqlBooks:
     def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
         """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
         self.records.log_book.sealed(withdrawals)
+        self._sound.update((each.id, each.turn, each.updated_at) for each in withdrawals)
 
     def change(self, before: Withdrawal, after: Withdrawal, act: Act | None = None) -> None:
         """Record that ``before`` became ``after``; a new decision is added to those before it.
@@ -128,6 +130,8 @@ class SqlBooks:
         ``act`` says who did it and why; without one the program itself decided. Raises `OutcomeUnknown` when the row is
         no longer as ``before`` has it.
         """
+        if (before.id, before.turn, before.updated_at) not in self._sound:
+            self.sealed([before])  # what somebody put there would be sealed as if this program had written it
         the = {"the_id": before.id, "the_state": before.state, "the_turn": before.turn, "the_time": before.updated_at}
         changed = self._connection.execute(_CHANGE, the | rows.changing_values_of(after))
         if changed.rowcount != 1:
@@ -138,6 +142,7 @@ class SqlBooks:
         if after.turn != before.turn:
             self._connection.execute(insert(tables.decision), rows.values_of_decision(after))
         self.records.log(told(after, before, act))
+        self._sound.add((after.id, after.turn, after.updated_at))
 
 
 _SOME: BindParameter[Any] = bindparam("some", expanding=True)

@@ -52,7 +52,7 @@ _STRICTNESS = {outcome: place for place, outcome in enumerate(Outcome)}
 class Voice:
     """What one rule said, with its numbers in ``reason``; ``approvals`` is how many people an `APPROVAL` asks for.
 
-    ``unknown``: it says so only because something could not be found out just now.
+    ``unknown``: it says so only because something could not be found out just now; ``doubtful``: for that too.
     """
 
     rule: str
@@ -60,6 +60,7 @@ class Voice:
     reason: str
     approvals: int = 0
     unknown: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class Judge:
     def _heard(self, voice: Voice, case: Case) -> Voice:
         """The voice, or that compliance released what it says; what could not be found out is never released."""
         released = not case.waived.isdisjoint({(voice.rule, voice.reason), (voice.rule, self.policy.hash)})
-        if voice.outcome is Outcome.HOLD and released and not voice.unknown:
+        if voice.outcome is Outcome.HOLD and released and not voice.unknown and not voice.doubtful:
             return Voice(voice.rule, Outcome.ALLOW, f"released by compliance: {voice.reason}")
         return voice
 
@@ -173,20 +173,19 @@ class Judge:
         """The windows in which the request takes no place.
 
         Where it is more than the whole limit; where it is held and would have to queue; and where it waits, in the
-        queues that it could pass.
+        queues that it could pass. What is let through counts everywhere, also where a person let it pass a limit.
         """
+        if outcome not in (Outcome.WAIT, Outcome.HOLD):
+            return ()
         out = {finding.window.id for finding in findings if finding.window is not None and not finding.place}
-        if outcome in (Outcome.WAIT, Outcome.HOLD):
-            queued = {
-                finding.window.id
-                for finding in findings
-                if finding.window is not None and finding.outcome is Outcome.WAIT
-            }
-            if outcome is Outcome.HOLD:
-                out |= queued
-            else:
-                entered = {finding.window.id for finding in findings if finding.window is not None}
-                out |= entered - queued - self._kept
+        queued = {
+            finding.window.id for finding in findings if finding.window is not None and finding.outcome is Outcome.WAIT
+        }
+        if outcome is Outcome.HOLD:
+            out |= queued
+        else:
+            entered = {finding.window.id for finding in findings if finding.window is not None}
+            out |= entered - queued - self._kept
         return tuple(sorted(out))
 
 
@@ -204,8 +203,9 @@ def voice(rule: Rule, findings: Sequence[Finding]) -> Voice:
     """What a rule says in all, out of what it found."""
     outcome = strictest(finding.outcome for finding in findings)
     approvals = rule.approvals if any(finding.outcome is Outcome.APPROVAL for finding in findings) else 0
-    unknown = all(finding.unknown for finding in findings if finding.outcome is outcome)
-    return Voice(rule.name, outcome, "; ".join(finding.reason for finding in findings), approvals, unknown)
+    found_out = [not finding.unknown for finding in findings if finding.outcome is outcome]
+    reason = "; ".join(finding.reason for finding in findings)
+    return Voice(rule.name, outcome, reason, approvals, unknown=not any(found_out), doubtful=not all(found_out))
 
 
 def _of_one(rule: Rule, case: Case) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ class DeskAgainstHistory(RuleBasedStateMachine):
         self.now += step
 
     @rule()
-    def run_once(self) -> None:
+    def decide_again(self) -> None:
         assert self.replay.advance(self.now) == self.slow.advance(self.now)
 
     @rule(step=STEPS)
