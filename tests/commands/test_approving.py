@@ -168,7 +168,7 @@ def test_rows_that_were_edited_freeze_the_desk(run: Program, tmp_path: Path) -> 
     submitted(run, "w-2")
     sql(tmp_path, "update withdrawal set destination = 'bc1qrp33' where request_id = 'w-1'")
     refused(run("withdraw", "approve", "w-1", "--operator", "bob"), 3, "changed in the database behind this program")
-    assert kinds(run)[-2:] == ["audit.tampered", "freeze.added"]
+    assert set(kinds(run)[-2:]) == {"audit.tampered", "freeze.added"}
     refused(run("withdraw", "approve", "w-2", "--operator", "bob"), 3, "w-2 is frozen: all since")
 
 
@@ -190,7 +190,7 @@ def test_whatever_is_edited_is_told_in_a_sentence_and_freezes(run: Program, tmp_
     sql(tmp_path, statement)
     done = run("withdraw", "approve", "w-1", "--operator", "bob", "--json")
     refused(done, 3, '"tampered"', "behind this program")
-    assert kinds(run)[-2:] == ["audit.tampered", "freeze.added"]
+    assert set(kinds(run)[-2:]) == {"audit.tampered", "freeze.added"}
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_what_loosens_waits(run: Program, configs: Path) -> None:
     assert run("policy", "activate").exit_code == 9
     assert submitted(run, "w-1", "10") == "awaiting_approval"
     assert run("policy", "discard", "--operator", "bob").exit_code == 0
-    refused(run("policy", "sign", "--operator", "bob"), 4, "no change of the policy is proposed")
+    refused(run("policy", "sign", "--operator", "carol"), 4, "no change of the policy is proposed")
     add = ("operator", "add", "mallory", "--role", "approver", "--public-key", "keyring")
     assert run(*add, "--operator", "alice").exit_code == 9
     assert run(*add, "--operator", "bob").exit_code == 9

@@ -193,7 +193,7 @@ def test_what_was_taken_back_has_to_be_signed_anew(desk: Desk, people: People) -
     by(desk, people, with_(people, MALLORY), "alice", 0)
     discard(desk.ledger, people, OPERATORS, "alice", hand("alice"))
     with pytest.raises(NoSuchRecord, match="no change of the operators is proposed"):
-        sign(desk.ledger, people, OPERATORS, "bob", hand("bob"))
+        sign(desk.ledger, people, OPERATORS, "carol", hand("carol"))
     with pytest.raises(NoSuchRecord):
         discard(desk.ledger, people, OPERATORS, "alice", hand("alice"))
     desk.clock.at += 1
