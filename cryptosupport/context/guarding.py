@@ -69,10 +69,18 @@ class WithGuards(WithFreezes):
             provider=self._provider(PROVIDER, screening.provider),
             travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
             contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
+            tampered=self._tampered,
             unscreened=lambda: self.warn_in_the_end(
                 "no sanctions list is there: what is allowed is not screened (`cryptosupport screen import`)"
             ),
         )
+
+    def _tampered(self, records: Records, error: Tampered) -> None:
+        """Hear of a row that was changed behind this program: everything is frozen, and it is told in the end."""
+        from cryptosupport.desk.alarms import note
+
+        note(records, self.alarms, error)
+        self.warn_in_the_end(error.message)
 
     def _provider(self, rule: str, hook: Hook | None) -> AskedProvider | None:
         if hook is None:

@@ -86,9 +86,14 @@ def write_down(ledger: Ledger, alarms: Alarms, error: Tampered) -> None:
 
     Raises `Unreachable`, and `Tampered` where the audit log itself takes no more.
     """
-    about = str(error.facts.get("request_id", ""))
     with ledger.act() as records:
-        last = records.last_acts(TAMPERED).get(about)
-        told = last is not None and last.act.facts.get("found") == error.message and records.now - last.at < RINGS_AGAIN
-        if alarms.ring(records, AUDIT, [error.message]) or not told:
-            records.log(Act(TAMPERED, about, facts={"found": error.message}))
+        note(records, alarms, error)
+
+
+def note(records: Records, alarms: Alarms, error: Tampered) -> None:
+    """The same, in a transaction that goes on: nobody who is decided after it slips through."""
+    about = str(error.facts.get("request_id", ""))
+    last = records.last_acts(TAMPERED).get(about)
+    told = last is not None and last.act.facts.get("found") == error.message and records.now - last.at < RINGS_AGAIN
+    if alarms.ring(records, AUDIT, [error.message]) or not told:
+        records.log(Act(TAMPERED, about, facts={"found": error.message}))

@@ -30,7 +30,7 @@ def decide_waiting(books: Books, premises: Premises, pricer: Pricer) -> list[Wit
     queue, last = Queue(premises.judge, books.tallies), 0
     while waiting := books.in_state(State.WAITING, last, AT_ONCE):
         last = waiting[-1].id
-        books.sealed(waiting)
+        waiting = books.sound(waiting, premises.guarding.tampered)
         incoming = [Incoming(each.request, each.source, each) for each in waiting]
         cases = Cases(incoming, premises, books, pricer)
         books.load([each.booking for each in waiting])

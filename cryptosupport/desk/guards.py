@@ -9,7 +9,7 @@ from typing import Protocol
 from cryptosupport.desk.freeze import take_file, told
 from cryptosupport.domain.addresses import Address, looks_alike
 from cryptosupport.domain.books import Records
-from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.errors import BadInput, Tampered
 from cryptosupport.domain.freezes import FileLine, that_cover
 from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.decision import (
@@ -60,6 +60,10 @@ class Contracts(Protocol):
         """What it said."""
 
 
+def _raise(records: Records, error: Tampered) -> None:
+    raise error
+
+
 @dataclass(frozen=True)
 class Guarding:
     """What guards go by, beside the ledger. Without anything set, only freezes and lists that were imported speak.
@@ -67,7 +71,8 @@ class Guarding:
     ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words;
     ``tokens`` the known contracts by key. ``lists`` have to be there; one that was read longer than ``hold_after``
     (milliseconds) ago holds. ``travel_rule_above`` is in micro-USD; ``allowlist_cooling`` in milliseconds.
-    ``unscreened`` hears that something was allowed without any list of sanctions.
+    ``unscreened`` hears that something was allowed without any list of sanctions, ``tampered`` of rows that were
+    changed behind this program: those stay as they are, and the others go on.
     """
 
     freeze_file: Callable[[], Sequence[FileLine]] = tuple
@@ -83,6 +88,7 @@ class Guarding:
     travel_rule: Asked | None = None
     contracts: Contracts | None = None
     unscreened: Callable[[], None] = lambda: None
+    tampered: Callable[[Records, Tampered], None] = _raise
 
     @property
     def asks(self) -> bool:

@@ -30,20 +30,19 @@ def run_once(ledger: Ledger, premises: Premises, alarms: Alarms = Alarms()) -> l
         value_late(books, premises, pricer)
         alarms.examine(books.records, prices_matter(premises.judge.policy), bool(pricer.symbols))
         moved = _screen_again(books, premises)  # first: what is blocked does not expire
-        moved += _expire(books)
+        moved += _expire(books, premises)
         moved += decide_waiting(books, premises, pricer)
         books.keep_prices(pricer.counted)
     return moved
 
 
-def _expire(books: Books) -> list[Withdrawal]:
+def _expire(books: Books, premises: Premises) -> list[Withdrawal]:
     """End what people have not approved in time."""
     moved, last = [], 0
     while some := books.in_state(State.AWAITING_APPROVAL, last, AT_ONCE):
         last = some[-1].id
         over = [each for each in some if is_over(each, books.now)]
-        books.sealed(over)
-        moved += [expire(books, each) for each in over]
+        moved += [expire(books, each) for each in books.sound(over, premises.guarding.tampered)]
     return moved
 
 
@@ -74,6 +73,7 @@ def _stop(books: Books, premises: Premises, guards: Guards, before: Withdrawal) 
     ]
     if not found:
         return []
-    books.sealed([before])
+    if not books.sound([before], premises.guarding.tampered):
+        return []
     act = Act("withdrawal.screened", before.request.request_id, facts={"found": "; ".join(found)})
     return [decide_anew(books, premises, before, act)]

@@ -17,8 +17,7 @@ def value_late(books: Books, premises: Premises, pricer: Pricer) -> None:
     """Value what was booked without one, at the first price that counts; what has a value keeps it for ever (M26)."""
     if any(window.measure is Measure.VALUE for window in premises.judge.windows.values()) and pricer.symbols:
         without = books.unvalued(pricer.symbols, AT_ONCE)
-        books.sealed(without)
-        for before in without:
+        for before in books.sound(without, premises.guarding.tampered):
             booking, _, _ = priced_booking(Incoming(before.request, before.source, before), premises, pricer)
             if booking.value is not None:
                 after = replace(before, value=booking.value, fee_value=booking.fee_value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from cryptosupport.domain.audit import Act, Entry
+from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.operators import Change
@@ -86,6 +87,9 @@ class Books(Protocol):
 
     def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
         """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
+
+    def sound(self, withdrawals: Sequence[Withdrawal], report: Callable[[Records, Tampered], None]) -> list[Withdrawal]:
+        """Those whose rows are as this program wrote them; ``report`` hears of the others, which nothing may move."""
 
     def in_state(self, state: State, after: int, most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals in a state, in order of arrival, those with ids beyond ``after``."""

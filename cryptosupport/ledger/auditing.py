@@ -61,6 +61,12 @@ class LogBook:
 
     def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
         """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
+        for fault in self.faults(withdrawals).values():
+            raise fault
+
+    def faults(self, withdrawals: Sequence[Withdrawal]) -> dict[int, Tampered]:
+        """What is wrong with rows that are not as this program wrote them, by the id of the withdrawal."""
+        found: dict[int, Tampered] = {}
         for some in chunks(withdrawals):
             wanted = [each.request.request_id for each in some]
             said = dict(self._connection.execute(_LAST, {"some": wanted}).tuples().all())
@@ -69,11 +75,12 @@ class LogBook:
                 if name not in said and 0 < each.id < self._sealed_from:
                     continue  # older than the log, and not changed since
                 if name not in said or _seal_in(said[name]) != seal(each):
-                    raise Tampered(
+                    found[each.id] = Tampered(
                         f"{name} was changed in the database behind this program: its row is not as the audit log has "
                         f"it; pay nothing, look at `cryptosupport audit log --subject {name}` and find out who did it",
                         request_id=name,
                     )
+        return found
 
 
 def _seal_in(facts: str) -> str | None:

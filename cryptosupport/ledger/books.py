@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, tuple_, update
 
 from cryptosupport.domain.audit import Act
-from cryptosupport.domain.errors import OutcomeUnknown
+from cryptosupport.domain.books import Records
+from cryptosupport.domain.errors import OutcomeUnknown, Tampered
 from cryptosupport.domain.money import NOTHING, Quantity
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.rules import Booking
@@ -119,6 +120,15 @@ class SqlBooks:
         query = rows.SELECT.where(_W.state == state, _W.id > after).order_by(_W.id).limit(most)
         return [rows.withdrawal_of(row, self._box) for row in self._connection.execute(query)]
 
+    def sound(self, withdrawals: Sequence[Withdrawal], report: Callable[[Records, Tampered], None]) -> list[Withdrawal]:
+        """Those whose rows are as this program wrote them; ``report`` hears of the others, which nothing may move."""
+        faults = self.records.log_book.faults(withdrawals)
+        for fault in faults.values():
+            report(self.records, fault)
+        whole = [each for each in withdrawals if each.id not in faults]
+        self._sound.update((each.id, each.turn, each.updated_at) for each in whole)
+        return whole
+
     def sealed(self, withdrawals: Sequence[Withdrawal]) -> None:
         """See that rows are as this program wrote them. Raises `Tampered`, which says of which that is not so."""
         self.records.log_book.sealed(withdrawals)
@@ -130,8 +140,6 @@ class SqlBooks:
         ``act`` says who did it and why; without one the program itself decided. Raises `OutcomeUnknown` when the row is
         no longer as ``before`` has it.
         """
-        if (before.id, before.turn, before.updated_at) not in self._sound:
-            self.sealed([before])  # what somebody put there would be sealed as if this program had written it
         the = {"the_id": before.id, "the_state": before.state, "the_turn": before.turn, "the_time": before.updated_at}
         changed = self._connection.execute(_CHANGE, the | rows.changing_values_of(after))
         if changed.rowcount != 1:
@@ -139,6 +147,8 @@ class SqlBooks:
                 f"{before.request.request_id} was changed by somebody else meanwhile: look at it again",
                 request_id=before.request.request_id,
             )
+        if (before.id, before.turn, before.updated_at) not in self._sound:
+            self.sealed([before])  # what somebody put there would be sealed as if this program had written it
         if after.turn != before.turn:
             self._connection.execute(insert(tables.decision), rows.values_of_decision(after))
         self.records.log(told(after, before, act))

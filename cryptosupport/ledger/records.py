@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, func, insert, select
+from sqlalchemy import Connection, Table, func, insert, select, text
 
 from cryptosupport.domain.audit import ROW, Act, Entry
 from cryptosupport.domain.errors import BadInput
@@ -72,9 +72,9 @@ class SqlRecords:
     def last_acts(self, kind: str) -> dict[str, Entry]:
         """The last act of a kind about each subject that it was ever about."""
         acts = tables.audit.c
-        # Written out, not bound: else SQLite does not see that an index of this kind alone will do.
-        of_kind = acts.kind == bindparam("kind", kind, literal_execute=True)
-        latest = select(func.max(acts.number)).where(of_kind).group_by(acts.subject)
+        # As the index says it, word for word: else the database does not see that this one will do.
+        indexed = [] if kind.startswith("withdrawal.") else [text(tables.BESIDE)]
+        latest = select(func.max(acts.number)).where(acts.kind == kind, *indexed).group_by(acts.subject)
         found = self.connection.execute(select(tables.audit).where(acts.number.in_(latest)))
         return {row.subject: entry_of(row) for row in found}
 
@@ -88,14 +88,19 @@ class SqlRecords:
     # -- freezes
 
     def freezes(self, lifted: bool = False) -> list[Freeze]:
-        """The freezes that count, the oldest first; with ``lifted`` those that were lifted too."""
+        """The freezes that count, the oldest first; with ``lifted`` those that were lifted too.
+
+        Raises `Tampered` where they are not those that the log has: none lifted, taken out or put in.
+        """
         query = select(tables.freeze).order_by(tables.freeze.c.at, tables.freeze.c.id)
-        if not lifted:
-            query = query.where(tables.freeze.c.lifted_at.is_(None))
+        recorded = self.connection.execute(query).mappings().all()
+        if seals.rows_by_kind(self.connection, tables.freeze, "freeze") != seals.digests_of(tables.freeze, recorded):
+            raise seals.tampered("the freezes")
         found = []
-        for row in self.connection.execute(query).mappings():
-            it = dict(row)
-            found.append(Freeze(scope=Scope(it.pop("kind"), it.pop("value")), **it))
+        for row in recorded:
+            if lifted or row["lifted_at"] is None:
+                it = dict(row)
+                found.append(Freeze(scope=Scope(it.pop("kind"), it.pop("value")), **it))
         return found
 
     def set_freeze(self, freeze: Freeze, act: Act) -> None:

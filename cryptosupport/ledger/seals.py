@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Select, Table, select, text
 
 from cryptosupport.domain.audit import GONE, ROW, Act
 from cryptosupport.domain.errors import Tampered
@@ -67,7 +67,16 @@ def digests_of(table: Table, rows: Iterable[Mapping[Any, Any]]) -> dict[str, str
 
 def rows_of(connection: Connection, table: Table, subject: str) -> dict[str, str]:
     """The digests that the log says last of all rows of ``table`` that it knows under one subject, by their keys."""
-    query = select(_A.facts).where(_A.subject == subject).order_by(_A.number)
+    return _rows(connection, table, select(_A.facts).where(_A.subject == subject).order_by(_A.number))
+
+
+def rows_by_kind(connection: Connection, table: Table, kind: str) -> dict[str, str]:
+    """The same of all rows that it knows by acts whose kind begins with ``kind`` and a point."""
+    of_kind = _A.kind > f"{kind}.", _A.kind < f"{kind}/"
+    return _rows(connection, table, select(_A.facts).where(*of_kind, text(tables.BESIDE)).order_by(_A.number))
+
+
+def _rows(connection: Connection, table: Table, query: Select[tuple[str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for facts in connection.scalars(query):
         place, _, rest = (row_in(facts) or "").partition(" ")

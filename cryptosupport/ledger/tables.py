@@ -197,8 +197,8 @@ last_price = Table(
 
 REVEALED = "kind = 'privacy.revealed'"
 """What is limited by the hour."""
-IMPORTED = "kind = 'screen.imported'"
-"""What screening lists are held against each time that they are read."""
+BESIDE = "substr(kind, 1, 11) <> 'withdrawal.'"
+"""The few acts that are about no withdrawal: lists, freezes and versions are held against them when they are read."""
 
 # What was done, each entry bound to the one before it. Triggers refuse to change or remove any.
 audit = Table(
@@ -213,7 +213,7 @@ audit = Table(
     Column("hash", Text, nullable=False),
     Index(None, "subject", "number"),
     Index("audit_revealed", "who", "at", sqlite_where=text(REVEALED), postgresql_where=text(REVEALED)),
-    Index("audit_imported", "subject", "number", sqlite_where=text(IMPORTED), postgresql_where=text(IMPORTED)),
+    Index("audit_beside", "kind", "subject", "number", sqlite_where=text(BESIDE), postgresql_where=text(BESIDE)),
 )
 
 # What people signed. The subject is the hash or id of what they spoke of.

@@ -55,7 +55,7 @@ def two_lift(desk: Desk) -> None:
     [
         (SANCTIONS, (), 7 * DAY, False),
         (SANCTIONS, (), 7 * DAY + 1, True),
-        (BLOCK, (), 7 * DAY + 1, True),
+        (BLOCK, (), 7 * DAY + 1, False),
         (MEMO, (), 7 * DAY + 1, False),
         (ALLOW, (), 7 * DAY + 1, False),
         (MEMO, ("one",), 7 * DAY + 1, True),

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from cryptosupport.desk import run_once as module
+from cryptosupport.desk.alarms import Alarms, note
 from cryptosupport.desk.run_once import RESCREENED, run_once
 from cryptosupport.desk.verify_audit import verify
+from cryptosupport.domain.books import Records
+from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.ledger.verifying import SqlAuditLog
 from tests.desk.deskkit import HOUR, Desk, policy, request, rule, sums
@@ -132,3 +135,40 @@ def test_the_log_tells_all_of_it_and_verifies(desk: Desk, engine: Engine) -> Non
     assert desk.recorded("w-1", "w-2", "w-3") == ["held", "expired", "expired"]
     with SqlAuditLog(engine).evidence() as evidence:
         assert verify(evidence, ()).found == []
+
+
+# -- a row that somebody changed behind the program ------------------------------------------------------------------
+
+
+def test_a_changed_row_moves_nowhere_the_desk_is_frozen_and_the_others_are_kept(
+    desk_with: OpenDesk, engine: Engine
+) -> None:
+    desk = desk_with(policy(rule("desk", "1", hours=1)))
+    desk.take(request("first", "1"), request("changed", "0.5"), request("other", "0.5"))
+    with engine.begin() as connection:
+        connection.execute(text("update withdrawal set destination = 'mallory' where request_id = 'changed'"))
+    found: list[str] = []
+
+    def tampered(records: Records, error: Tampered) -> None:
+        note(records, Alarms(), error)
+        found.append(error.message)
+
+    desk = guarded(desk, tampered=tampered)
+    desk.clock.at += HOUR
+    assert run_once(desk.ledger, desk.premises) == []  # all would have had room
+    assert [message.split()[0] for message in found] == ["changed"]
+    assert desk.recorded("changed", "other") == ["waiting", "waiting"]
+    with desk.ledger.look() as records:
+        assert [(freeze.scope.text, freeze.source) for freeze in records.freezes()] == [("all", "auto")]
+
+
+def test_a_row_made_to_look_as_if_it_had_no_value_is_not_sealed_anew(desk_with: OpenDesk, engine: Engine) -> None:
+    desk = desk_with(policy(rule("desk", value="100", hours=1)), prices={"BTC": "1000"})
+    assert desk.states(request("denied", "5")) == ["waiting"]
+    with engine.begin() as connection:
+        made = "update withdrawal set state = 'approved', booked_at = created_at, value = null"
+        connection.execute(text(f"{made} where request_id = 'denied'"))
+    with pytest.raises(Tampered):
+        run_once(desk.ledger, desk.premises)
+    with pytest.raises(Tampered), desk.ledger.write(desk.premises.judge) as books:
+        books.sealed([books.find(["denied"])["denied"]])

@@ -85,6 +85,6 @@ def test_what_is_told_is_what_is_decided(policy: Policy, asked: Case, used: Used
     spoken, decision = explain(made, asked, used), made.decide(asked, used)
     assert strictest(each.outcome for each in spoken if each.outcome is not None) is decision.outcome
     voices = {Voice(each.rule, each.outcome, each.reason, each.approvals) for each in spoken if each.outcome}
-    assert voices == {replace(each, unknown=False) for each in decision.voices}
+    assert voices == {replace(each, unknown=False, doubtful=False) for each in decision.voices}
     assert [each.rule for each in spoken][: len(policy.rules)] == [rule.name for rule in policy.rules]
     assert all(each.reason for each in spoken)

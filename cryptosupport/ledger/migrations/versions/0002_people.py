@@ -56,8 +56,8 @@ def _audit() -> None:
     op.create_index("audit_subject_number", "audit", ["subject", "number"])
     revealed = sa.text("kind = 'privacy.revealed'")
     op.create_index("audit_revealed", "audit", ["who", "at"], sqlite_where=revealed, postgresql_where=revealed)
-    imported = sa.text("kind = 'screen.imported'")
-    op.create_index("audit_imported", "audit", ["subject", "number"], sqlite_where=imported, postgresql_where=imported)
+    beside, columns = sa.text("substr(kind, 1, 11) <> 'withdrawal.'"), ["kind", "subject", "number"]
+    op.create_index("audit_beside", "audit", columns, sqlite_where=beside, postgresql_where=beside)
     for statement in _KEPT[op.get_bind().dialect.name]:
         op.execute(statement)
 
