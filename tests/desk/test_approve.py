@@ -20,6 +20,7 @@ from cryptosupport.domain.errors import BadSettings, NoSuchRecord, Refused
 from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.operators import OPERATORS, Operators
 from cryptosupport.domain.policy.decision import Outcome
+from cryptosupport.domain.policy.rules import Per
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawals import Signature, State, Withdrawal, intent
 from cryptosupport.outside.sshkeys import public_line
@@ -402,3 +403,42 @@ def test_an_operator_of_a_forged_list_is_nobody(desk: Desk, people: People) -> N
     assert found is not None
     with desk.ledger.look() as records:
         assert who_said(records, people_of(desk), found, "approve") == ()  # and nobody else hears it
+
+
+# -- what a release lets through -------------------------------------------------------------------------------------
+
+
+def test_what_is_released_over_a_limit_counts_in_it(desk_with: Callable[..., Desk]) -> None:
+    limit = rule("day", "10", hours=24, per=Per.CUSTOMER, on_exceed=Outcome.HOLD)
+    desk = desk_with(policy(limit))
+    people = enrol(desk)
+    brought(desk, "large", "15")
+    assert desk.recorded("large") == ["held"]
+    say(desk, people, "release", "large", "carol", "a known customer")
+    assert desk.recorded("large") == ["approved"]
+    assert [used for used, _ in sums(desk).values()] == ["15"]
+    brought(desk, "next", "1")
+    assert desk.recorded("next") == ["held"]
+
+
+def test_what_could_not_be_found_out_is_not_released_with_what_could(desk_with: Callable[..., Desk]) -> None:
+    both = rule("both", value="1000", max_count=1, hours=24, per=Per.CUSTOMER, on_exceed=Outcome.HOLD)
+    desk = desk_with(policy(both, rule("permit", allow=True)), prices={"BTC": "1000"})
+    people = enrol(desk)
+    brought(desk, "first", "0.5")
+    desk.prices = {}
+    brought(desk, "second", "50")
+    assert desk.recorded("first", "second") == ["approved", "held"]
+    say(desk, people, "release", "second", "carol", "looks fine")
+    assert desk.recorded("second") == ["held"], "nobody knows what it is worth"
+
+
+def test_a_release_speaks_of_the_policy_that_held(desk_with: Callable[..., Desk]) -> None:
+    desk = desk_with(policy(rule("single", "10", on_exceed=Outcome.HOLD)))
+    people = enrol(desk)
+    brought(desk, "large", "15")
+    desk.policy = policy(rule("single", "1", on_exceed=Outcome.HOLD), rule("other", "100"))
+    say(desk, people, "release", "large", "carol", "looks fine")
+    assert desk.recorded("large") == ["held"], "another rule of that name says something else"
+    say(desk, people, "release", "large", "carol", "seen again")
+    assert desk.recorded("large") == ["approved"]

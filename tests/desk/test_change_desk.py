@@ -22,8 +22,9 @@ from cryptosupport.desk.change_desk import (
     without_operator,
 )
 from cryptosupport.desk.people import People, agree, operators_of, policies_of, policy_content
-from cryptosupport.domain.errors import BadInput, BadSettings, NoSuchRecord, Refused
-from cryptosupport.domain.operators import OPERATORS, POLICY, Operator, Operators, Role
+from cryptosupport.domain.audit import Act
+from cryptosupport.domain.errors import BadInput, BadSettings, NoSuchRecord, Refused, Tampered
+from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.outside.sshkeys import public_line, wire
 from cryptosupport.outside.sshsig import sign as sign_bytes
@@ -317,3 +318,55 @@ def test_the_file_has_to_be_what_two_signed(desk: Desk, people: People) -> None:
     assert "f is an older version" in agree(operators, versions, in_force, "f")
     with pytest.raises(BadSettings, match="nobody has signed it"):
         agree(Operators({}), [], in_force, "f")
+
+
+# -- what the second one sees ----------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_hides_what_it_loosens_is_not_signed_by_the_second(desk: Desk, people: People) -> None:
+    first = new_policy("one")
+    by(desk, people, first, "alice")
+    sign(desk.ledger, people, POLICY, "bob", hand("bob"))
+    by(desk, people, new_policy("two"), "alice")  # its machine says that nothing is loosened
+    with pytest.raises(Refused, match="does not say all that it loosens, as this machine sees it"):
+        sign(desk.ledger, people, POLICY, "bob", hand("bob"), LOCK, lambda change: ["max_value goes up"])
+    with pytest.raises(Refused, match="does not say all that it loosens"):
+        by(desk, people, new_policy("two", "max_value goes up"), "bob")
+
+
+def test_the_lock_of_the_proposer_alone_does_not_count(desk: Desk, people: People) -> None:
+    by(desk, people, new_policy("one"), "alice")
+    sign(desk.ledger, people, POLICY, "bob", hand("bob"))
+    hurried = new_policy("two", "max_value goes up")
+    by(desk, people, hurried, "alice", lock=1)
+    with pytest.raises(Refused, match=r"what loosens waits for 48h here \(\[approvals\] lock\)"):
+        sign(desk.ledger, people, POLICY, "bob", hand("bob"), LOCK, lambda change: ["max_value goes up"])
+    assert sign(desk.ledger, people, POLICY, "bob", hand("bob"), 1, lambda change: ["max_value goes up"]).waits_for
+
+
+def test_former_operators_make_no_policy(desk: Desk, people: People) -> None:
+    """As somebody does who can write the database, log and all: who signed it must have been in force by then."""
+    version = people.operators.version
+    by(desk, people, without(people, "alice"), "bob")
+    sign(desk.ledger, people, OPERATORS, "carol", hand("carol"))
+    with desk.ledger.act() as records:
+        made = Change(POLICY, 1, "", version, policy_content("theirs"), "theirs", (), "alice", records.now, records.now)
+        for name in ("alice", "bob"):
+            statement = Statement(POLICY, made.hash, name, records.now, records.ledger_id)
+            act = Act("policy.signed", POLICY, f"operator {name}")
+            records.add_statement(hand(name).sign(statement), act)
+        records.set_change(replace(made, active_at=records.now), Act("policy.activated", POLICY))
+    with desk.ledger.look() as records, pytest.raises(Tampered, match="were not in force when it came into force"):
+        policies_of(records, operators_of(records, fault)[1], fault)
+
+
+def test_what_came_into_force_in_the_future_or_too_early_is_not_believed(desk: Desk, people: People) -> None:
+    with desk.ledger.act() as records:
+        at = records.now + LOCK
+        made = Change(POLICY, 1, "", people.operators.version, policy_content("one"), "one", ("x",), "alice", 0, at)
+        for name in ("alice", "bob"):
+            statement = Statement(POLICY, made.hash, name, records.now, records.ledger_id)
+            records.add_statement(hand(name).sign(statement), Act("policy.signed", POLICY, f"operator {name}"))
+        records.set_change(replace(made, active_at=at), Act("policy.activated", POLICY))
+    with desk.ledger.look() as records, pytest.raises(Tampered, match="before its time"):
+        policies_of(records, operators_of(records, fault)[1], fault)
