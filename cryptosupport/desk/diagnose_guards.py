@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cryptosupport.desk.people import People
+from cryptosupport.desk.people import SIGNERS, TRUSTED, People
 from cryptosupport.desk.show_lists import FAULTS, ListAge, ListState
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, warn
 from cryptosupport.domain.errors import BadSettings, Refused
@@ -49,6 +49,9 @@ def _people(guarded: Guarded) -> Iterator[Verdict]:
     if missing:
         said = f"too few have the role {' and '.join(missing)}: what takes it cannot be done"
         yield warn("operators", said, "give the roles with `cryptosupport operator add`")
+    elif sum(bool(person.roles & TRUSTED) for person in operators.people.values()) == SIGNERS:
+        said = f"only {SIGNERS} can sign changes: neither may lose a key, and neither can be replaced"
+        yield warn("operators", said, "add a third with `cryptosupport operator add`")
     else:
         yield ok("operators", f"{len(operators.people)} people")
 

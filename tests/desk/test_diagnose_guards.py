@@ -51,6 +51,10 @@ def test_a_role_that_nobody_has_is_a_warning() -> None:
     assert ("operators", "warn", 0) in verdicts(people("alice", "bob", roles=[Role.OPS]))
 
 
+def test_two_who_cannot_replace_each_other_are_a_warning() -> None:
+    assert ("operators", "warn", 0) in verdicts(people("bob", "dave", roles=[Role.APPROVER, Role.COMPLIANCE, Role.POLICY]))
+
+
 def test_operators_that_nobody_signed_fail_with_8() -> None:
     def unsigned() -> People:
         raise BadSettings("operators.toml was edited")
