@@ -52,7 +52,8 @@ def test_a_role_that_nobody_has_is_a_warning() -> None:
 
 
 def test_two_who_cannot_replace_each_other_are_a_warning() -> None:
-    assert ("operators", "warn", 0) in verdicts(people("bob", "dave", roles=[Role.APPROVER, Role.COMPLIANCE, Role.POLICY]))
+    roles = [Role.APPROVER, Role.COMPLIANCE, Role.POLICY]
+    assert ("operators", "warn", 0) in verdicts(people("bob", "dave", roles=roles))
 
 
 def test_operators_that_nobody_signed_fail_with_8() -> None:
