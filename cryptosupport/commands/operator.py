@@ -13,6 +13,7 @@ from cryptosupport.domain.operators import OPERATORS, Role
 
 if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
+    from cryptosupport.desk.people import People
 
 _COLUMNS = ("name", "roles", "fingerprint", "state")
 
@@ -115,11 +116,7 @@ def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
     \b
     Exit codes: 0 done; 3 refused; 4 there is none.
     """
-    from cryptosupport.desk.change_desk import discard as discard_it
-
-    change = discard_it(context.ledger(), context.people_in_force, OPERATORS, operator, hand)
-    record = {"kind": change.kind, "version": change.number, "state": "discarded"}
-    out.show(output, [record], columns=tuple(record), single=True, detail=lambda it: f"taken back: {it['version']}\n")
+    show_discarded(context, output, context.people_in_force, OPERATORS, operator, hand)
 
 
 @command.command("list", epilog="Example: cryptosupport operator list")
@@ -141,6 +138,16 @@ def _show(context: Context, output: str, stand: object) -> None:
     record = as_record(context.settled(stand))  # type: ignore[arg-type]
     context.exit_code = 0 if record["state"] == "active" else 9
     out.show(output, [record], columns=tuple(record), single=True, detail=stand_text)
+
+
+def show_discarded(context: Context, output: str, people: People, kind: str, operator: str, hand: Hand) -> None:
+    """Take back the change of a kind that is proposed, and say so."""
+    from cryptosupport.desk.change_desk import discard as discard_it
+
+    change = discard_it(context.ledger(), people, kind, operator, hand)
+    record = {"kind": change.kind, "version": change.number, "state": "discarded"}
+    said = f"version {change.number} of the {change.kind} is taken back\n"
+    out.show(output, [record], columns=tuple(record), single=True, detail=lambda it: said)
 
 
 def stand_text(record: out.Record) -> str:

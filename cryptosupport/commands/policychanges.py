@@ -9,7 +9,7 @@ import click
 
 from cryptosupport.commands import output as out
 from cryptosupport.commands import params
-from cryptosupport.commands.operator import stand_text
+from cryptosupport.commands.operator import show_discarded, stand_text
 from cryptosupport.context import Context
 from cryptosupport.domain.operators import POLICY
 
@@ -90,11 +90,7 @@ def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
     \b
     Exit codes: 0 done; 3 refused; 4 there is none.
     """
-    from cryptosupport.desk.change_desk import discard as discard_it
-
-    change = discard_it(context.ledger(), context.people, POLICY, operator, hand)
-    record = {"kind": change.kind, "version": change.number, "state": "discarded"}
-    out.show(output, [record], columns=tuple(record), single=True, detail=lambda it: f"taken back: {it['version']}\n")
+    show_discarded(context, output, context.people, POLICY, operator, hand)
 
 
 COMMANDS = (propose, sign, activate, discard)
