@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import Boolean, Engine, Table, Text, delete, insert, select, update
 
-from cryptosupport.desk.alarms import Alarms, on_guard
+from cryptosupport.desk.alarms import Alarms, write_down
 from cryptosupport.desk.change_desk import discard, draft_of, propose, sign, with_operator, without_operator
 from cryptosupport.desk.people import operators_of, policies_of
 from cryptosupport.domain.errors import Frozen, SupportError, Tampered
@@ -40,15 +41,25 @@ def desk(desk_with: Callable[..., Desk]) -> Desk:
     return desk
 
 
+@contextmanager
+def on_guard(desk: Desk) -> Iterator[None]:
+    """As every command does: what turns out to be changed is written down."""
+    try:
+        yield
+    except Tampered as error:
+        write_down(desk.ledger, Alarms(), error)
+        raise
+
+
 def refused(desk: Desk, action: str = "approve", by: str = "bob") -> SupportError:
     """What comes of a word on w-1; nothing was approved."""
-    with pytest.raises(SupportError) as told, on_guard(desk.ledger, Alarms()):
+    with pytest.raises(SupportError) as told, on_guard(desk):
         say(desk, people_of(desk), action, "w-1", by, "why")
     return told.value
 
 
 def frozen_by_the_alarm(desk: Desk, engine: Engine) -> None:
-    assert [each["kind"] for each in entries(engine)][-2:] == ["audit.tampered", "freeze.added"]
+    assert [each["kind"] for each in entries(engine)][-2:] == ["freeze.added", "audit.tampered"]
     with desk.ledger.look() as records:
         (freeze,) = records.freezes()
     assert (freeze.scope.text, freeze.source) == ("all", "auto")
@@ -79,7 +90,7 @@ def test_no_word_counts_on_a_row_that_was_edited(desk: Desk, engine: Engine, tab
             assert isinstance(told, Tampered), (column, value, told)
             assert told.exit_code == 3
             assert "`cryptosupport audit" in told.message
-            assert [each["kind"] for each in entries(engine)][-2:] == ["audit.tampered", "freeze.added"]
+            assert [each["kind"] for each in entries(engine)][-2:] == ["freeze.added", "audit.tampered"]
             with writing(engine) as connection:
                 connection.execute(delete(tables.freeze))
             edit(engine, table, key, column, before[column])
@@ -114,7 +125,7 @@ def test_a_state_that_was_set_by_hand_approves_nothing(desk: Desk, engine: Engin
 
 
 def versions_are_refused(desk: Desk) -> None:
-    with pytest.raises(Tampered, match="behind this program") as told, on_guard(desk.ledger, Alarms()):
+    with pytest.raises(Tampered, match="behind this program") as told, on_guard(desk):
         proven(desk)
     assert told.value.exit_code == 3
 
