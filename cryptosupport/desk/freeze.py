@@ -90,6 +90,8 @@ def lift(ledger: Ledger, people: People, scopes: Sequence[Scope], by: str, hand:
         signed.append(hand.sign(statement) if people.operators else Signed(statement, ""))
     with ledger.act() as records:
         still = {freeze.id for freeze in records.freezes()}
+        if not still.intersection(freeze.id for freeze in found):
+            raise NoSuchRecord("somebody else has lifted it meanwhile: see `cryptosupport freeze list`")
         return [
             _lift(records, people, freeze, each)
             for freeze, each in zip(found, signed, strict=True)
@@ -179,6 +181,12 @@ def as_record(freeze: Freeze, now: int, asked: Sequence[str] = ()) -> dict[str, 
         "lift_asked_by": list(asked),
         "lifted_at": None if freeze.lifted_at is None else moment(freeze.lifted_at),
     }
+
+
+def as_one(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The freezes of one scope as one record: the first that still counts, else the first; ``others`` has the rest."""
+    first = next((record for record in records if record["lifted_at"] is None), records[0])
+    return first | {"others": [record for record in records if record is not first]}
 
 
 def list_freezes(ledger: Ledger, people: Callable[[], People], lifted: bool) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def lift(run: Program, scope: str, *names: str) -> list[int]:
 def test_one_freezes_two_lift_and_what_waited_goes_on(run: Program, file: Path) -> None:
     done = run("freeze", "add", "asset=BTC", "--reason", "strange outflow", "--json")
     assert done.exit_code == 0, done.stderr
-    (record,) = done.json
+    record = done.json
     assert (record["scope"], record["by"], record["proven"], record["source"]) == (
         "asset=BTC", "somebody", False, "operator",
     )  # fmt: skip
@@ -84,6 +84,23 @@ def test_one_freezes_two_lift_and_what_waited_goes_on(run: Program, file: Path) 
     assert pass_of_cron(run) == {"w-1": "approved"}
     assert not file.exists()
     assert (frozen(run), frozen(run, "--lifted")) == ([], ["asset=BTC"])
+
+
+def test_one_scope_is_told_as_one_object_and_several_as_a_list(run: Program, file: Path) -> None:
+    add = ("freeze", "add", "--reason", "drill", "--json")
+    assert [each["scope"] for each in run(*add, "asset=BTC", "asset=ETH").json] == ["asset=BTC", "asset=ETH"]
+    file.write_bytes(b"asset=BTC by hand\n")  # another freeze of the same
+    one = run("freeze", "lift", "asset=BTC", "--operator", "ann", "--json")
+    assert one.exit_code == 9
+    assert (one.json["scope"], one.json["lifted_at"], one.json["lift_asked_by"]) == ("asset=BTC", None, ["ann"])
+    (other,) = one.json["others"]
+    assert {one.json["reason"], other["reason"]} == {"drill", "by hand"}
+    assert run("freeze", "lift", "asset=ETH", "--operator", "ann", "--json").json["others"] == []
+    both = run("freeze", "lift", "asset=ETH", "asset=BTC", "--operator", "ben", "--json")
+    assert both.exit_code == 0
+    assert sorted(each["scope"] for each in both.json) == ["asset=BTC", "asset=BTC", "asset=ETH"]
+    table = run("freeze", "add", "all", "--reason", "x").stdout
+    assert table.split()[:2] == ["scope", "reason"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +206,7 @@ def test_with_the_ledger_down_the_file_stops_this_machine(tmp_path: Path) -> Non
     folder = desk(tmp_path / "configs", PERMIT, url="postgresql+psycopg://desk@127.0.0.1:1/ledger")
     done = run("freeze", "add", "all", "--reason", "the database is gone", "--operator", "ann", "--json")
     assert done.exit_code == 0
-    assert done.json[0]["scope"] == "all"
+    assert done.json["scope"] == "all"
     assert "the ledger does not know of it yet" in done.stderr
     assert run("withdraw", "run").exit_code == 6
     assert run("freeze", "lift", "all", "--operator", "ann").exit_code == 6
