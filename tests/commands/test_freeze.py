@@ -186,6 +186,30 @@ def test_a_line_on_another_machine_does_not_freeze_again_what_was_lifted(run: Pr
     assert submit(run, asked("w-3")) == {"w-3": "waiting"}
 
 
+def test_two_freezes_of_the_same_leave_nothing_that_freezes_again_after_a_lift_elsewhere(
+    run: Program, file: Path, configs: Path, tmp_path: Path, ledger_url: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "configs").symlink_to(configs)
+    other = in_this_process(elsewhere)
+    if ledger_url.startswith("sqlite"):
+        (elsewhere / "data").mkdir(mode=0o700)
+        desk(configs, PERMIT, url=f"sqlite:///{tmp_path / 'data' / 'shared.db'}")
+    for reason in ("one", "two"):
+        assert run("freeze", "add", "all", "--reason", reason).exit_code == 0
+    assert [other("freeze", "lift", "all", "--operator", name).exit_code for name in ("ann", "ben")] == [9, 0]
+    assert file.exists()
+    assert submit(run, asked()) == {"w-1": "approved"}
+    assert (frozen(run), frozen(other)) == ([], [])
+    run("freeze", "add", "all", "--reason", "three")
+    assert other("freeze", "lift", "all", "--operator", "ann").exit_code == 9
+    run("freeze", "add", "all", "--reason", "four")  # who wanted it lifted did not know of this one
+    assert other("freeze", "lift", "all", "--operator", "ben").exit_code == 9
+    assert [other("freeze", "lift", "all", "--operator", name).exit_code for name in ("ann", "ben")] == [0, 4]
+    assert submit(run, asked("w-2")) == {"w-2": "approved"}
+
+
 def test_a_folder_of_that_name_freezes_and_can_be_lifted(run: Program, file: Path) -> None:
     file.mkdir()
     assert submit(run, asked()) == {"w-1": "waiting"}
