@@ -8,7 +8,7 @@ import pytest
 
 from cryptosupport.domain.errors import BadSettings
 from cryptosupport.settings import PRESETS
-from cryptosupport.settings.references import KeyReference, Kind, key_references, kind_of, operator_keys
+from cryptosupport.settings.references import BY_DEFAULT, KeyReference, Kind, key_references, kind_of, operator_keys
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -19,7 +19,7 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-PERSONAL = KeyReference("personal-data", Kind.PERSONAL_DATA)
+PERSONAL = KeyReference("personal-data", Kind.PERSONAL_DATA, (BY_DEFAULT,))
 
 
 def test_every_reference_of_every_file_is_found_with_its_place(tmp_path: Path) -> None:
@@ -61,6 +61,13 @@ def test_a_name_that_a_wallet_signs_with_is_a_signer_whatever_else_it_is(tmp_pat
 def test_a_folder_without_settings_and_the_presets_refer_to_personal_data_only(tmp_path: Path) -> None:
     assert key_references(tmp_path) == key_references(PRESETS) == (PERSONAL,)
     assert operator_keys(tmp_path) == ()
+
+
+@pytest.mark.parametrize("key", ["keyring:sealing", "env:SEALING"])
+def test_the_key_of_personal_data_is_the_one_that_the_settings_name(tmp_path: Path, key: str) -> None:
+    write(tmp_path, desk=f'[privacy]\nkey = "{key}"\n')
+    named = KeyReference("sealing", Kind.PERSONAL_DATA, ("desk.toml privacy.key",))
+    assert key_references(tmp_path) == ((named,) if key.startswith("keyring:") else ())
 
 
 def test_people_of_operators_toml_have_a_key_of_their_own(tmp_path: Path) -> None:

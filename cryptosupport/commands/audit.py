@@ -44,7 +44,8 @@ def verify(
     """Find whatever was changed, taken away, put in or moved, in the log and in the ledger.
 
     The whole log is held against its chain, each withdrawal, freeze, statement, note,
-    list and version of operators and policy against what the log says of it. Who can
+    list and version of operators and policy against what the log says of it, and the
+    sums that limits rest on against the withdrawals, by the policy in force. Who can
     write the whole log anew is caught by a head that was kept elsewhere: let cron store
     what `audit head` prints where this machine cannot change it.
 
@@ -63,8 +64,9 @@ def verify(
     elif since is not None:
         raise click.UsageError("--since is that of an export: name it by --file")
     else:
-        with context.audit_log().evidence() as evidence:
-            findings = desk.verify(evidence, heads)
+        log, judge = context.audit_log(), desk.judge_of(lambda: context.policy, context.warn)
+        with log.evidence() as evidence:
+            findings = desk.verify(evidence, heads, judge, context.clock.milliseconds())
         desk.tell(findings, context.ledger, _alarm(context), context.warn)
     record = desk.findings_record(findings)
     out.show(output, [record], columns=_FOUND, single=True, detail=_told)

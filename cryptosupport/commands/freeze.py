@@ -47,7 +47,7 @@ def add(
     Exit codes: 0 frozen, also when the ledger is down: then on this machine only; 2 no such
     scope, or nothing that the settings know: then nothing is frozen.
     """
-    _show(output, context.freeze(scopes, reason, expires, operator, hand))
+    _show(output, context.freeze(scopes, reason, expires, operator, hand), single=len(scopes) == 1)
 
 
 @command.command(epilog="Example: cryptosupport freeze lift all --operator bob")
@@ -65,7 +65,7 @@ def lift(context: Context, scopes: tuple[str, ...], operator: str, hand: Hand, o
     """
     records = context.lift(scopes, operator, hand)
     context.exit_code = 9 if any(record["lifted_at"] is None for record in records) else 0
-    _show(output, records)
+    _show(output, records, single=len(scopes) == 1)
 
 
 @command.command("list", epilog="Example: cryptosupport freeze list --json")
@@ -81,5 +81,8 @@ def list_(context: Context, lifted: bool, output: str) -> None:
     _show(output, context.freeze_records(lifted))
 
 
-def _show(output: str, records: list[dict[str, object]]) -> None:
-    out.show(output, records, columns=_COLUMNS, fields=_FIELDS)
+def _show(output: str, records: list[dict[str, object]], single: bool = False) -> None:
+    from cryptosupport.desk.freeze import as_one
+
+    records = [as_one(records)] if single and output == "json" else records
+    out.show(output, records, columns=_COLUMNS, fields=_FIELDS, single=single)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from cryptosupport.desk.keep_keys import Keys
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, warn
 from cryptosupport.domain.errors import BadSettings
-from cryptosupport.settings.references import KeyReference, Kind
+from cryptosupport.settings.references import BY_DEFAULT, KeyReference, Kind
 
 OURS = "set $CRYPTOSUPPORT_KEYRING_PASSPHRASE_FILE to use the one of this program"
 
@@ -22,7 +22,8 @@ def check_keys(keys: Keys) -> Iterator[Verdict]:
     except BadSettings as error:
         yield bad_settings("keyring", error.message, f"correct that; or {OURS}")
         return
-    yield check_keyring(backends, weak, fault, needed=any(each.places for each in keys.references), guards=False)
+    needed = any(each.places != (BY_DEFAULT,) for each in keys.references)
+    yield check_keyring(backends, weak, fault, needed=needed, guards=False)
     for reference, is_set in known:
         yield _set(reference, weak) if is_set else _missing(reference)
     yield from check_operators([each.name for each, is_set in known if is_set and each.kind is Kind.OPERATOR])
@@ -69,6 +70,6 @@ def _missing(reference: KeyReference) -> Verdict:
     title, how = f"key {reference.name}", f"cryptosupport keys set {shlex.quote(reference.name)}"
     if reference.kind is Kind.OPERATOR:
         return ok(title, "is not set here, but for its owner to hold")
-    if not reference.places:
+    if reference.places == (BY_DEFAULT,):
         return warn(title, "is not set: personal data cannot be sealed without it", f"run `{how} --random`")
     return bad_settings(title, f"is not set, and {', '.join(reference.places)} refers to it", f"run `{how}`")

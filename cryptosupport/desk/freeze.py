@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawal_record import moment
 
 LIFT = "lift"
+_DAY = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,31 @@ class Lifted:
 def take_file(records: Records, lines: Sequence[FileLine]) -> None:
     """Remember in the ledger what the freeze file says: from then on deleting the file lifts nothing.
 
-    A line whose id stands for something else was edited by hand, and counts as one that is new.
+    A line whose id stands for something else was edited by hand, and counts as one that is new. A file that cannot be
+    read freezes again a day after it was lifted.
     """
     if not lines:
         return
-    known = {freeze.id: freeze.scope for freeze in records.freezes(lifted=True)}
+    known = {freeze.id: freeze for freeze in records.freezes(lifted=True)}
     for line in lines:
-        same = known.get(line.freeze_id, line.scope).key == line.scope.key
-        id = line.freeze_id if same else line.said_id
+        id = line.freeze_id
+        if id in known and known[id].scope.key != line.scope.key:
+            id = line.said_id
+        if line.unread:
+            id = _unread(id, known, records.now)
         if id not in known:
-            known[id] = line.scope
-            add(records, Freeze(id, line.scope, line.reason, "freeze file", False, records.now, "file"))
+            known[id] = Freeze(id, line.scope, line.reason, "freeze file", False, records.now, "file")
+            add(records, known[id])
+
+
+def _unread(id: str, known: Mapping[str, Freeze], now: int) -> str:
+    """The id of a file that cannot be read: another one when a day has passed since it was lifted.
+
+    What is written there meanwhile, nobody hears.
+    """
+    while id in known and (lifted_at := known[id].lifted_at) is not None and now - lifted_at >= _DAY:
+        id = hashlib.sha256(id.encode()).hexdigest()[:16]
+    return id
 
 
 def add(records: Records, freeze: Freeze) -> None:
@@ -90,6 +106,8 @@ def lift(ledger: Ledger, people: People, scopes: Sequence[Scope], by: str, hand:
         signed.append(hand.sign(statement) if people.operators else Signed(statement, ""))
     with ledger.act() as records:
         still = {freeze.id for freeze in records.freezes()}
+        if not still.intersection(freeze.id for freeze in found):
+            raise NoSuchRecord("somebody else has lifted it meanwhile: see `cryptosupport freeze list`")
         return [
             _lift(records, people, freeze, each)
             for freeze, each in zip(found, signed, strict=True)
@@ -179,6 +197,12 @@ def as_record(freeze: Freeze, now: int, asked: Sequence[str] = ()) -> dict[str, 
         "lift_asked_by": list(asked),
         "lifted_at": None if freeze.lifted_at is None else moment(freeze.lifted_at),
     }
+
+
+def as_one(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The freezes of one scope as one record: the first that still counts, else the first; ``others`` has the rest."""
+    first = next((record for record in records if record["lifted_at"] is None), records[0])
+    return first | {"others": [record for record in records if record is not first]}
 
 
 def list_freezes(ledger: Ledger, people: Callable[[], People], lifted: bool) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from cryptosupport.domain.audit import Act, Entry, Head, spelt
 from cryptosupport.domain.audit_chain import Chain, Claim, Evidence, Finding, Findings, Recorded, Row, claims_of
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import NoSuchRecord, SupportError, Tampered
+from cryptosupport.domain.policy.judging import Judge
+from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.withdrawal_record import moment
 from cryptosupport.domain.withdrawals import canonical
 
@@ -24,8 +26,12 @@ BROKEN = "audit.broken"
 _AT_ONCE = 1000
 
 
-def verify(evidence: Evidence, heads: Collection[Head] = ()) -> Findings:
-    """Hold a ledger against its log, and the log against its chain and against ``heads`` that were kept elsewhere."""
+def verify(evidence: Evidence, heads: Collection[Head] = (), judge: Judge | None = None, now: int = 0) -> Findings:
+    """Hold a ledger against its log, and the log against its chain and against ``heads`` that were kept elsewhere.
+
+    With the ``judge`` of the policy in force, the sums that limits rest on are held against the withdrawals too, as
+    they are ``now`` (milliseconds since 1970).
+    """
     findings = Findings()
     ending = evidence.ending()
     if ending is None:
@@ -46,7 +52,22 @@ def verify(evidence: Evidence, heads: Collection[Head] = ()) -> Findings:
     for claim in evidence.unclaimed():
         if claim.digest:
             findings.add(Finding("row_missing", table=claim.table, subject=shown(claim.name), note=str(claim.number)))
+    for finding in () if judge is None else evidence.differing_sums(judge, now):
+        findings.add(finding)
     return findings
+
+
+def judge_of(policy: Callable[[], Policy], warn: Callable[[str], None]) -> Judge | None:
+    """The judge of the policy in force; None, and a warning, where there is none or it cannot be read."""
+    try:
+        read = policy()
+        if read.rules:
+            return Judge(read)
+        why = "there is no policy"
+    except SupportError as error:
+        why = error.message
+    warn(f"the sums that limits rest on were not held against the withdrawals: {why}")
+    return None
 
 
 def tell(

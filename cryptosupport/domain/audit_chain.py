@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cryptosupport.domain.audit import BEGINNING, GONE, ROW, SEALED, Head, bound, spelt
+from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.withdrawals import canonical
 
 
@@ -54,6 +55,9 @@ MESSAGES = {
     "row_without_entry": "{it} in no entry of the log: the row was put in, or put back, in the database",
     "row_missing": "{it} gone: entry {note} of the log has it, and it was taken out in the database",
     "policy_changed": "{it} not the text that its hash was made of: it was changed in the database",
+    "sum_differs": "the sum of {subject} says {note}: it was changed in the database, and limits rest on it",
+    "sums_unreadable": "the sums that limits rest on cannot be worked out: {note}",
+    "window_changed": "what {subject} sums over is not as the program left it: {note}",
     "line_unreadable": "{it} no entry of an export: it was changed, or cut",
     "start_moved": "{it} said to be older than the log, which has its beginning: book.sealed_from was changed",
 }
@@ -87,7 +91,7 @@ class Finding:
             it = f"entries {self.first} to {self.last} are"
         else:
             it = f"entry {self.first} is"
-        return MESSAGES[self.what].format(it=it, note=self.note)
+        return MESSAGES[self.what].format(it=it, note=self.note, subject=self.subject)
 
 
 MOST = 10_000
@@ -160,6 +164,9 @@ class Evidence(Protocol):
 
     def rows(self) -> Iterator[Sequence[Row]]:
         """All rows that have to be as the log has them, a page at a time."""
+
+    def differing_sums(self, judge: Judge, now: int) -> Iterator[Finding]:
+        """Each sum of the judge's windows that the withdrawals do not give, at ``now`` (milliseconds since 1970)."""
 
     def claim(self, claims: Sequence[Claim]) -> None:
         """Remember what entries say of rows; the last one counts."""

@@ -99,12 +99,16 @@ def that_cover(freezes: Iterable[Freeze], booking: Booking) -> list[Freeze]:
 
 @dataclass(frozen=True, slots=True)
 class FileLine:
-    """A line of the freeze file: ``id`` where the program wrote it, else None. ``written_at`` is when the file was."""
+    """A line of the freeze file: ``id`` where the program wrote it, else None. ``written_at`` is when the file was.
+
+    ``unread`` stands for a file that is there and cannot be read.
+    """
 
     id: str | None
     scope: Scope
     reason: str
     written_at: int
+    unread: bool = False
 
     @property
     def freeze_id(self) -> str:

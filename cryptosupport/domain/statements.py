@@ -18,6 +18,9 @@ from cryptosupport.domain.withdrawals import canonical
 SIGNED = b"cryptosupport.statement/1\n"
 """What a signed statement starts with, so that no signature for something else fits."""
 
+LONGEST_FACT = 2000
+"""So many characters a fact that is handed in may have."""
+
 _TEXTS = ("action", "subject", "operator", "at", "ledger")
 
 
@@ -52,8 +55,11 @@ class Signed:
     signature: str
 
 
-def read_statement(text: str) -> Statement:
-    """Read `Statement.text`. Raises `BadInput` for any other text, also one that is spelt in another way."""
+def read_statement(text: str, *, kept: bool = False) -> Statement:
+    """Read `Statement.text`. Raises `BadInput` for any other text, also one that is spelt in another way.
+
+    One that was not ``kept`` in a ledger comes from outside: its facts have to be printable, and not endless.
+    """
     try:
         told = json.loads(text)
         facts = told.pop("facts")
@@ -61,9 +67,12 @@ def read_statement(text: str) -> Statement:
         sound = not told and isinstance(facts, dict)
         sound = sound and all(isinstance(each, str) for each in (*named.values(), *facts.values()))
         read = Statement(**named | {"at": int(named["at"]), "facts": facts}) if sound else None
-        same = read is not None and read.text == text
+        same = read is not None and read.text == text  # a letter that is none (UnicodeError) is a ValueError too
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         read, same = None, False
     if read is None or not same:
-        raise BadInput("this is no statement as the program writes it: have it written anew with --statement")
+        raise BadInput("this is no statement as the program writes it: have it written anew with --write-statement")
+    told = (read.action, read.operator, *read.facts, *read.facts.values())
+    if not kept and not all(each.isprintable() and len(each) <= LONGEST_FACT for each in told):
+        raise BadInput(f"what this statement says is no printable text of at most {LONGEST_FACT} characters")
     return read

@@ -122,7 +122,7 @@ class SqlRecords:
         found = self.connection.execute(query.order_by(made.number)).mappings().all()
         self._as_logged(tables.statement, found)
         try:
-            return [Signed(read_statement(row["text"]), row["signature"]) for row in found]
+            return [Signed(read_statement(row["text"], kept=True), row["signature"]) for row in found]
         except BadInput as error:
             raise seals.tampered("what somebody signed") from error
 

@@ -53,11 +53,15 @@ def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
 
 
 class Sums:
-    """The sums of ``judge``'s windows at ``now``, through ``connection``."""
+    """The sums of ``judge``'s windows at ``now``, through ``connection``.
 
-    def __init__(self, connection: Connection, judge: Judge, now: int) -> None:
+    The withdrawals are read through ``source``, where that is another one.
+    """
+
+    def __init__(self, connection: Connection, judge: Judge, now: int, source: Connection | None = None) -> None:
         self.tallies = Tallies(judge.windows)
         self._connection = connection
+        self._source = source or connection
         self._judge = judge
         self._now = now
 
@@ -155,7 +159,7 @@ class Sums:
 
     def _sum_up(self, query: Select[Any], windows: Sequence[Window], sign: int) -> None:
         """Add the withdrawals of ``query`` to the sums of ``windows``, or take out (sign -1) those that have aged."""
-        found = self._connection.execute(query.execution_options(yield_per=2000))
+        found = self._source.execute(query.execution_options(yield_per=2000))
         for some in found.partitions():
             counted = [each for row in some for each in self._counted(row, windows, aged=sign < 0)]
             self._load(place for place, _, _ in counted)

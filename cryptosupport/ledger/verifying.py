@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, select, tuple_
 
 from cryptosupport.domain.audit import BEGINNING, Entry, Head
-from cryptosupport.domain.audit_chain import Claim, Ending, Recorded, Row
+from cryptosupport.domain.audit_chain import Claim, Ending, Finding, Recorded, Row
 from cryptosupport.domain.errors import Tampered
+from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.withdrawals import seal
 from cryptosupport.ledger import rows, seals, tables
 from cryptosupport.ledger.auditing import entry_of
 from cryptosupport.ledger.engine import reading
+from cryptosupport.ledger.summing import differing_sums
 
 _PAGE = 1000
 _CACHE_KIB = 16 * 1024
@@ -230,6 +232,10 @@ class SqlEvidence:
         yield from self._withdrawals()
         for table in _ROWS:
             yield from self._beside(table)
+
+    def differing_sums(self, judge: Judge, now: int) -> Iterator[Finding]:
+        """Each sum of the judge's windows that the withdrawals do not give."""
+        return differing_sums(self._connection, judge, now)
 
     def _withdrawals(self) -> Iterator[Sequence[Row]]:
         after = -(2**63)

@@ -24,16 +24,17 @@ def read(path: Path) -> list[FileLine]:
     """What the file says; nothing where there is none. A file that cannot be read freezes everything."""
     if not is_there(path):
         return []
-    written_at = 0
+    status = None
     try:
-        written_at = path.lstat().st_mtime_ns // 10**6
-        written_at = path.stat().st_mtime_ns // 10**6
-        return read_lines(content(path).decode(errors="replace"), written_at)
+        status = path.lstat()
+        status = path.stat()
+        return read_lines(content(path).decode(errors="replace"), status.st_mtime_ns // 10**6)
     except OSError as error:
         if not is_there(path):  # it was taken away meanwhile: the last line in it was lifted
             return []
-        # By its time it is told from one that could not be read before, and was lifted.
-        return [FileLine(None, Scope(ALL), f"the freeze file cannot be read: {error.strerror}", written_at)]
+        # By its times it is told from one that could not be read before, and was lifted: a change of mode is seen too.
+        times = 0 if status is None else (status.st_mtime_ns + status.st_ctime_ns) // 10**6
+        return [FileLine(None, Scope(ALL), f"the freeze file cannot be read: {error.strerror}", times, unread=True)]
 
 
 def append(path: Path, lines: Sequence[str]) -> None:

@@ -72,12 +72,12 @@ def _screened_and_held() -> Iterator[Step]:
 
 def _frozen() -> Iterator[Step]:
     freeze = ("freeze", "add", f"chain={BITCOIN}", "--reason", "strange blocks", *_by("bob"))
-    yield Step("One person freezes", freeze, 0, {"0.scope": f"chain={BITCOIN}", "0.proven": True})
+    yield Step("One person freezes", freeze, 0, {"scope": f"chain={BITCOIN}", "proven": True})
     waits = {"state": "waiting", "decision.outcome": "wait"}
     yield Step("What comes in waits", _submit("w-14", "0.01", CUSTOMERS[1]), 9, waits)
     yield Step("Nothing is approved meanwhile", _say("approve", "w-12", "bob"), 3, {"error.code": "frozen"})
     lift = ("freeze", "lift", f"chain={BITCOIN}")
-    yield Step("Lifting takes two: Bob", (*lift, *_by("bob")), 9, {"0.lift_asked_by.0": "bob", "0.lifted_at": None})
+    yield Step("Lifting takes two: Bob", (*lift, *_by("bob")), 9, {"lift_asked_by.0": "bob", "lifted_at": None})
     done = {"0": None}
     frozen = ("freeze", "list")
     yield Step("And Carol", (*lift, *_by("carol")), 0, done, told_by=frozen)

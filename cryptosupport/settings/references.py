@@ -12,7 +12,10 @@ from cryptosupport.settings.chains import chain_names
 from cryptosupport.settings.reading import is_there, parse
 
 PERSONAL_DATA = "personal-data"
-"""The key that seals what the ledger knows of people; it is used whether or not a setting refers to it."""
+"""The key that seals what the ledger knows of people, where [privacy] key does not name another."""
+
+BY_DEFAULT = "desk.toml privacy.key (its default)"
+"""The place that refers to it where the settings say nothing."""
 
 _KEYRING = "keyring:"
 _OPERATOR = "operator-"
@@ -42,21 +45,31 @@ class KeyReference:
 
 
 def key_references(folder: Path) -> tuple[KeyReference, ...]:
-    """Every name after "keyring:" in the settings, and that of personal data, in order of name. Raises `BadSettings`.
+    """Every name after "keyring:" in the settings and their defaults, in order of name. Raises `BadSettings`.
 
     Values are looked at as they stand: whether the file is sound otherwise is for those to say who use it.
     """
-    places: dict[str, list[str]] = {PERSONAL_DATA: []}
-    signers = set()
+    places: dict[str, list[str]] = {}
+    kinds: dict[str, Kind] = {}
+    if not _names_personal_key(folder):
+        places[PERSONAL_DATA] = [BY_DEFAULT]
     for file in _files(folder):
         for where, name in _names(parse(folder / file), ""):
             if not name:
                 raise BadSettings(f'{folder / file}: {where}: a secret has no name: write "keyring:NAME"')
             places.setdefault(name, []).append(f"{file} {where}")
             if file == "wallets.toml" and where.endswith(".signer"):
-                signers.add(name)
-    kinds = {name: Kind.SIGNER if name in signers else kind_of(name) for name in places}
-    return tuple(KeyReference(name, kinds[name], tuple(places[name])) for name in sorted(places))
+                kinds[name] = Kind.SIGNER
+            elif (file, where) == ("desk.toml", "privacy.key"):
+                kinds.setdefault(name, Kind.PERSONAL_DATA)
+    return tuple(KeyReference(name, kinds.get(name, kind_of(name)), tuple(places[name])) for name in sorted(places))
+
+
+def _names_personal_key(folder: Path) -> bool:
+    """Whether desk.toml says where the key of personal data is."""
+    path = folder / "desk.toml"
+    section = parse(path).get("privacy") if is_there(path) else None
+    return isinstance(section, dict) and "key" in section
 
 
 def operator_keys(folder: Path) -> tuple[str, ...]:

@@ -59,6 +59,26 @@ def test_a_sound_ledger_ends_with_0(run: Program) -> None:
     }  # fmt: skip
 
 
+def test_sums_that_limits_rest_on_are_held_against_the_withdrawals(
+    run: Program, ledger: Engine, tmp_path: Path, ledger_url: str
+) -> None:
+    limit = '[[rules]]\nname = "day"\nper = "customer"\nwindow = "24h"\nmax_amount = "9"\nmatch = { asset = "BTC" }\n'
+    desk(tmp_path / "configs", limit, url=ledger_url)
+    assert run("audit", "verify").exit_code == 0  # a policy that has not decided yet
+    assert run("withdraw", "run").exit_code == 0
+    assert run("audit", "verify").exit_code == 0
+    nothing = "'0'" if ledger_url.startswith("sqlite") else "0"
+    tamper(ledger, f"update tally set booked = {nothing}")
+    done = run("audit", "verify")
+    assert done.exit_code == 3
+    assert "\n  the sum of rule day for c-7 (BTC) says 0 BTC, and the withdrawals give " in done.stdout
+    assert done.stdout.startswith("CHANGED: 1 findings in")
+    (tmp_path / "configs" / "policy.toml").unlink()
+    done = run("audit", "verify")
+    assert done.exit_code == 0
+    assert "the sums that limits rest on were not held against the withdrawals: " in done.stderr
+
+
 def test_all_that_was_changed_is_printed_with_3_and_written_into_the_log(run: Program, ledger: Engine) -> None:
     tamper(
         ledger,

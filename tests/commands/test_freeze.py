@@ -70,7 +70,7 @@ def lift(run: Program, scope: str, *names: str) -> list[int]:
 def test_one_freezes_two_lift_and_what_waited_goes_on(run: Program, file: Path) -> None:
     done = run("freeze", "add", "asset=BTC", "--reason", "strange outflow", "--json")
     assert done.exit_code == 0, done.stderr
-    (record,) = done.json
+    record = done.json
     assert (record["scope"], record["by"], record["proven"], record["source"]) == (
         "asset=BTC", "somebody", False, "operator",
     )  # fmt: skip
@@ -84,6 +84,23 @@ def test_one_freezes_two_lift_and_what_waited_goes_on(run: Program, file: Path) 
     assert pass_of_cron(run) == {"w-1": "approved"}
     assert not file.exists()
     assert (frozen(run), frozen(run, "--lifted")) == ([], ["asset=BTC"])
+
+
+def test_one_scope_is_told_as_one_object_and_several_as_a_list(run: Program, file: Path) -> None:
+    add = ("freeze", "add", "--reason", "drill", "--json")
+    assert [each["scope"] for each in run(*add, "asset=BTC", "asset=ETH").json] == ["asset=BTC", "asset=ETH"]
+    file.write_bytes(b"asset=BTC by hand\n")  # another freeze of the same
+    one = run("freeze", "lift", "asset=BTC", "--operator", "ann", "--json")
+    assert one.exit_code == 9
+    assert (one.json["scope"], one.json["lifted_at"], one.json["lift_asked_by"]) == ("asset=BTC", None, ["ann"])
+    (other,) = one.json["others"]
+    assert {one.json["reason"], other["reason"]} == {"drill", "by hand"}
+    assert run("freeze", "lift", "asset=ETH", "--operator", "ann", "--json").json["others"] == []
+    both = run("freeze", "lift", "asset=ETH", "asset=BTC", "--operator", "ben", "--json")
+    assert both.exit_code == 0
+    assert sorted(each["scope"] for each in both.json) == ["asset=BTC", "asset=BTC", "asset=ETH"]
+    table = run("freeze", "add", "all", "--reason", "x").stdout
+    assert table.split()[:2] == ["scope", "reason"]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +186,30 @@ def test_a_line_on_another_machine_does_not_freeze_again_what_was_lifted(run: Pr
     assert submit(run, asked("w-3")) == {"w-3": "waiting"}
 
 
+def test_two_freezes_of_the_same_leave_nothing_that_freezes_again_after_a_lift_elsewhere(
+    run: Program, file: Path, configs: Path, tmp_path: Path, ledger_url: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "configs").symlink_to(configs)
+    other = in_this_process(elsewhere)
+    if ledger_url.startswith("sqlite"):
+        (elsewhere / "data").mkdir(mode=0o700)
+        desk(configs, PERMIT, url=f"sqlite:///{tmp_path / 'data' / 'shared.db'}")
+    for reason in ("one", "two"):
+        assert run("freeze", "add", "all", "--reason", reason).exit_code == 0
+    assert [other("freeze", "lift", "all", "--operator", name).exit_code for name in ("ann", "ben")] == [9, 0]
+    assert file.exists()
+    assert submit(run, asked()) == {"w-1": "approved"}
+    assert (frozen(run), frozen(other)) == ([], [])
+    run("freeze", "add", "all", "--reason", "three")
+    assert other("freeze", "lift", "all", "--operator", "ann").exit_code == 9
+    run("freeze", "add", "all", "--reason", "four")  # who wanted it lifted did not know of this one
+    assert other("freeze", "lift", "all", "--operator", "ben").exit_code == 9
+    assert [other("freeze", "lift", "all", "--operator", name).exit_code for name in ("ann", "ben")] == [0, 4]
+    assert submit(run, asked("w-2")) == {"w-2": "approved"}
+
+
 def test_a_folder_of_that_name_freezes_and_can_be_lifted(run: Program, file: Path) -> None:
     file.mkdir()
     assert submit(run, asked()) == {"w-1": "waiting"}
@@ -189,7 +230,7 @@ def test_with_the_ledger_down_the_file_stops_this_machine(tmp_path: Path) -> Non
     folder = desk(tmp_path / "configs", PERMIT, url="postgresql+psycopg://desk@127.0.0.1:1/ledger")
     done = run("freeze", "add", "all", "--reason", "the database is gone", "--operator", "ann", "--json")
     assert done.exit_code == 0
-    assert done.json[0]["scope"] == "all"
+    assert done.json["scope"] == "all"
     assert "the ledger does not know of it yet" in done.stderr
     assert run("withdraw", "run").exit_code == 6
     assert run("freeze", "lift", "all", "--operator", "ann").exit_code == 6

@@ -121,6 +121,7 @@ def test_a_random_secret_is_32_bytes_and_nobody_sees_it(run: Program) -> None:
     assert value is not None
     assert len(bytes.fromhex(value)) == 32
     assert value not in done.stdout + done.stderr
+    assert done.stdout == "kept personal-data (personal data); referred to by desk.toml privacy.key (its default)\n"
     assert run("keys", "set", "another", "--random").exit_code == 0
     assert kept("another") != value
 

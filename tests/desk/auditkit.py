@@ -16,6 +16,7 @@ from cryptosupport.domain.audit import Act, Head
 from cryptosupport.domain.audit_chain import Findings
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.operators import OPERATORS, Change
+from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.screening import Listed, ListHead, ListKind
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawals import Note, Verification
@@ -73,10 +74,10 @@ def lists_come(desk: Desk) -> None:
         records.set_list(again, [], [Listed("k1", "K1")], Act("list.imported", "sdn"))
 
 
-def verified(engine: Engine, *heads: Head) -> Findings:
+def verified(engine: Engine, *heads: Head, judge: Judge | None = None, now: int = 0) -> Findings:
     """What `audit verify` finds."""
     with SqlAuditLog(engine).evidence() as evidence:
-        return verify(evidence, heads)
+        return verify(evidence, heads, judge, now)
 
 
 def told(engine: Engine, *heads: Head) -> list[str]:

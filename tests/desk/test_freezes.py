@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from cryptosupport.desk.freeze import Lifted, freeze_all_of, lift, list_freezes, overdue, take_file
 from cryptosupport.desk.run_once import run_once
 from cryptosupport.domain.errors import Frozen, NoSuchRecord, Refused
-from cryptosupport.domain.freezes import Freeze, Scope, read_lines, read_scope
+from cryptosupport.domain.freezes import FileLine, Freeze, Scope, read_lines, read_scope
 from cryptosupport.domain.operators import Role
 from cryptosupport.domain.policy.decision import FREEZE, Outcome, Voice
 from cryptosupport.domain.policy.rules import Per
@@ -55,6 +55,22 @@ def file_says(desk: Desk, text: str, at: int = START) -> list[str]:
     with desk.ledger.act() as records:
         take_file(records, read_lines(text, at))
     return counting(desk)
+
+
+def test_a_file_that_cannot_be_read_freezes_again_a_day_after_it_was_lifted(desk: Desk) -> None:
+    def seen() -> list[str]:
+        with desk.ledger.act() as records:
+            take_file(records, [FileLine(None, Scope("all"), "it cannot be read", 7, unread=True)])
+        return counting(desk)
+
+    for _ in range(3):
+        assert seen() == seen() == ["all"]
+        lift(desk.ledger, nobody(desk), [Scope("all")], "ann", hand("alice"))
+        lift(desk.ledger, nobody(desk), [Scope("all")], "ben", hand("alice"))
+        desk.clock.at += 24 * HOUR - 1
+        assert seen() == []
+        desk.clock.at += 1
+    assert seen() == ["all"]
 
 
 # -- what a freeze covers --------------------------------------------------------------------------------------------

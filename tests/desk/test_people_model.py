@@ -300,7 +300,7 @@ class Crowd(RuleBasedStateMachine):
                     total += window.counts(each.booking)
             recorded = sum((tally.booked for _, tally in desk.ledger.sums([window.id])), Quantity(0, 0))
             assert recorded == total
-        found = verified(self.engine)
+        found = verified(self.engine, judge=desk.premises.judge, now=now)
         assert found.sound, [each.message for each in found.found]
 
 

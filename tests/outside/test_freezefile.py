@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,13 @@ def test_two_files_that_cannot_be_read_are_two_freezes(tmp_path: Path) -> None:
     os.utime(path, (2, 2))
     (second,) = read(path)
     assert first.freeze_id != second.freeze_id
+    os.utime(path, (2, 2))
+    time.sleep(0.02)
+    path.chmod(0o711)  # it was readable meanwhile, perhaps
+    (third,) = read(path)
+    assert third.freeze_id != second.freeze_id
+    assert read(path) == [third]
+    assert third.unread
 
 
 def test_lines_name_what_they_freeze_and_why(tmp_path: Path) -> None:
