@@ -25,6 +25,7 @@ _ENTRY = ("list", "customer", "address", "tag", "entry", "label", "since")
 _ENTRY_FIELDS = ("list", "kind", "address", "key", "customer", "tag", "entry", "label", "since")
 _IMPORT = ("list", "kind", "source", "as_of", "imported_at", "entries", "added", "delisted", "unchanged")
 _IMPORT_FIELDS = (*_IMPORT, "digest", "sha256", "stopped", "freed", "repaired")
+_DROP = ("list", "kind", "entries", "reason", "said_by", "missing", "removed_at")
 _MOST_WARNINGS = 20
 _IMPORTS = frozenset({Role.OPS, Role.COMPLIANCE})
 _CHECK = ("address", "sanctions", "blocked", "needs_memo", "allowed")
@@ -79,6 +80,33 @@ def import_(
     _warn_of(context, imported)
     record = import_record(imported)
     out.show(output, [record], columns=_IMPORT, fields=_IMPORT_FIELDS, single=True, detail=_imported)
+
+
+@command.command(epilog='Example: cryptosupport screen remove ofacc --reason "a typo" --operator carol')
+@click.argument("name", metavar="NAME")
+@click.option("--reason", required=True, metavar="TEXT", callback=params.not_empty, help="Why.")
+@params.operator_option("Who wants it removed, of ops or compliance.", required=True)
+@params.signing
+@params.output
+@click.pass_obj
+def remove(context: Context, name: str, reason: str, operator: str, hand: Hand, output: str) -> None:
+    """Remove the list NAME, as if it had never been imported; with operators, two have to say so.
+
+    A list that desk.toml names under [screening] lists still has to be there.
+
+    \b
+    Exit codes: 0 removed; 9 a second person has to say so too; 3 refused; 4 there is no
+    such list; 6 the ledger cannot be reached; 8 the settings are wrong.
+    """
+    from cryptosupport.desk.drop_list import drop_list, dropped_record
+
+    context.guard_settings()
+    dropped = drop_list(context.ledger(), context.people, name, reason, operator, hand)
+    if name in context.desk.screening.lists:
+        context.warn(f"desk.toml [screening] lists names {name}: without it, nothing is paid")
+    context.exit_code = 9 if dropped.missing else 0
+    record = dropped_record(dropped)
+    out.show(output, [record], columns=_DROP, single=True, detail=lambda it: out.aligned(it.items()))
 
 
 @command.command("list", epilog="Example: cryptosupport screen list --list ofac -o csv")

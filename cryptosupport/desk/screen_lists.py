@@ -18,8 +18,8 @@ from cryptosupport.domain.requests import utc_milliseconds
 from cryptosupport.domain.screening import Hit, Listed, ListHead, ListKind, Lists, digest
 from cryptosupport.domain.wording import iso_time
 
-IMPORTED, REFUSED = "screen.imported", "screen.refused"
-"""What the audit log calls an import, and one that was refused."""
+IMPORTED, REFUSED, REMOVED = "screen.imported", "screen.refused", "screen.removed"
+"""What the audit log calls an import, one that was refused, and a list that was taken away."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _STOPPING = (ListKind.SANCTIONS, ListKind.BLOCK)
@@ -52,7 +52,8 @@ class Imported:
 class Checked:
     """A list as the ledger has it, and as the audit log has its last import; ``fault`` says how they differ.
 
-    ``head`` is None where it was removed, ``said`` where nobody imported it.
+    ``head`` is None where it is gone, ``said`` where nobody imported it. ``removed`` is the number of the entry that
+    took it away last, before it was imported again.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Checked:
     entries: tuple[Listed, ...]
     said: Entry | None
     fault: str | None
+    removed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +129,26 @@ def check_lists(records: Records, name: str | None = None) -> list[Checked]:
     """Each list (or ``name`` only) held against what the audit log says of its last import."""
     heads = {head.name: head for head in records.lists()}
     said = records.last_acts(IMPORTED)
+    removed = records.last_acts(REMOVED, said) if said else {}
+    for each, entry in removed.items():
+        if entry.number > said[each].number:
+            del said[each]
     names = sorted(heads.keys() | said.keys()) if name is None else [name] if name in heads or name in said else []
     checked = []
     for each in names:
         entries = tuple(records.listed(each))
-        fault = _fault(heads.get(each), entries, said.get(each))
-        checked.append(Checked(each, heads.get(each), entries, said.get(each), fault))
+        fault = _fault(heads.get(each), entries, said.get(each), each in removed)
+        last = removed[each].number if each in removed else None
+        checked.append(Checked(each, heads.get(each), entries, said.get(each), fault, last))
     return checked
 
 
 # -- as it was imported ----------------------------------------------------------------------------------------------
 
 
-def _fault(head: ListHead | None, entries: tuple[Listed, ...], said: Entry | None) -> str | None:
+def _fault(head: ListHead | None, entries: tuple[Listed, ...], said: Entry | None, removed: bool) -> str | None:
     if said is None:
-        return "it was never imported"
+        return "it was removed" if removed else "it was never imported"
     if head is None:
         return "it is gone"
     facts = said.act.facts
