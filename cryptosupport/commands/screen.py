@@ -60,10 +60,13 @@ def import_(
     2026-11-21T12:00:00Z" tells of when it is. Import it again to say that it still
     holds. It tells which entries of allow lists are stopped by it.
 
+    Where there are operators, one of ops or compliance has to sign for a new list, for
+    one of any kind but sanctions, and for --accept-shrink and --accept-older.
+
     \b
     Exit codes: 0 imported; 2 a file that cannot be used, is empty, or a list of
-    another kind; 3 one that is older, or has less than half of the entries;
-    6 the ledger cannot be reached; 8 the settings are wrong.
+    another kind; 3 one that is older, or has less than half of the entries, or that
+    takes an operator; 6 the ledger cannot be reached; 8 the settings are wrong.
     """
     from cryptosupport.desk.screen_lists import import_list
     from cryptosupport.desk.show_lists import import_record
@@ -71,9 +74,11 @@ def import_(
     from cryptosupport.outside.listfiles import read_list
 
     context.guard_settings()
-    called, what, who = _name(source), ListKind(kind), context.prove(operator, hand, _IMPORTS, "import")[0]
+    called, what = _name(source), ListKind(kind)
+    who, proven = context.prove(operator, hand, _IMPORTS, "import")
     file = read_list(source, called, what, form)
-    taking = {"shrink": accept_shrink, "older": accept_older}
+    trusted = proven or not context.people.operators
+    taking = {"shrink": accept_shrink, "older": accept_older, "trusted": trusted}
     imported = import_list(
         context.ledger(), name, what, called, file.as_of, file.entries, sha256=file.sha256, who=who, **taking
     )

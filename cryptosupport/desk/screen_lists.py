@@ -79,21 +79,23 @@ class _File:
 
 def import_list(
     ledger: Ledger, name: str, kind: ListKind, source: str, as_of: int | None, entries: Iterable[Listed], *,
-    shrink: bool = False, older: bool = False, who: str = PROGRAM, sha256: str = "",
+    shrink: bool = False, older: bool = False, who: str = PROGRAM, sha256: str = "", trusted: bool = True,
 ) -> Imported:  # fmt: skip
     """Make ``entries`` of the file ``source`` the list ``name``: what is not among them is delisted.
 
     ``as_of`` is the moment that the file names (milliseconds since 1970), ``sha256`` its hash. Raises `BadInput` for a
     bad name, a list of another kind under this name, an empty list, or one of a time to come; `Refused` for one that is
     older than the list or names no time any more, unless ``older``, and for one of less than half of the entries,
-    unless ``shrink``. A refusal is written into the audit log, and nothing else changes.
+    unless ``shrink``. Who is not ``trusted`` may only renew a list of sanctions that is there, and accept neither. A
+    refusal is written into the audit log, and nothing else changes.
     """
     if not _NAME.fullmatch(name):
         raise BadInput(f'"{shortened(name)}" names no list: write small letters, digits, dots and dashes, such as ofac')
     file = _File(name, kind, shortened(source), as_of, sha256, _merged(entries), who)
     with ledger.act() as records:
         before = next((each for each in check_lists(records, name)), Checked(name, None, (), None, None))
-        refusal = _refusal(file, before, records.now, shrink, older)
+        refusal = None if trusted else _distrust(file, before, shrink or older)
+        refusal = refusal or _refusal(file, before, records.now, shrink, older)
         if refusal is None:
             return _import(records, file, before)
         facts = {"kind": kind.value, "source": file.source, "sha256": sha256, "why": refusal.message}
@@ -198,6 +200,23 @@ def _joined(one: str, other: str) -> str:
     if not other or other in one.split("; "):
         return one
     return f"{one}; {other}"[:_LONGEST] if one else other
+
+
+def _distrust(file: _File, before: Checked, accepts: bool) -> SupportError | None:
+    """Why a file is not taken from somebody who is not proven to be of ops or compliance."""
+    what = None
+    if accepts:
+        what = "--accept-shrink and --accept-older"
+    elif file.kind is not ListKind.SANCTIONS:
+        what = f"a list of kind {file.kind.value}"
+    elif before.said is None:
+        what = f"a new list, and there is no {file.name}"
+    if what is None:
+        return None
+    return Refused(
+        f"{what}: that takes --operator NAME, of ops or compliance, who signs; without one, a list of sanctions that "
+        "is there can be renewed, and nothing else"
+    )
 
 
 def _refusal(file: _File, before: Checked, now: int, shrink: bool, older: bool) -> SupportError | None:

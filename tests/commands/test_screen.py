@@ -69,17 +69,24 @@ def test_a_person_reads_it(run: Program, folder: Path) -> None:
     assert f"stopped    {THE_SAME} of c-7 (ofac)\n" in done.stdout
 
 
-def test_where_there_are_operators_two_of_them_remove_a_list(
+def test_where_there_are_operators_cron_renews_what_is_there_and_two_of_them_remove_it(
     run: Program, folder: Path, ledger_url: str
 ) -> None:
     taken(run, folder)
     people(folder / "configs", ledger_url, folder / "data")
     taken(run, folder)
+    file = str(folder / "sdn_advanced.xml")
+    for arguments in (["--list", "ofacc"], ["--list", "own", "--kind", "block"], ["--list", "ofac", "--accept-shrink"]):
+        done = run("screen", "import", file, *arguments)
+        assert done.exit_code == 3, arguments
+        assert "that takes --operator NAME, of ops or compliance, who signs" in done.stderr
+    assert run("screen", "import", file, "--list", "ofacc", "--operator", "alice").exit_code == 8  # no key is here
     remove = ("screen", "remove", "ofac", "--reason", "a typo")
     assert run(*remove, "--operator", "mallory").exit_code == 3
     assert [signed(run, folder, name, *remove).exit_code for name in ("alice", "carol")] == [9, 0]
     assert run("screen", "list", "--json").json == []
     assert run("audit", "verify").exit_code == 0
+    assert run("screen", "import", file, "--list", "ofac").exit_code == 3  # a new one again
 
 
 def test_without_operators_one_name_removes_a_list(run: Program, folder: Path) -> None:
