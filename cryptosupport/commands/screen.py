@@ -25,6 +25,7 @@ _ENTRY = ("list", "customer", "address", "tag", "entry", "label", "since")
 _ENTRY_FIELDS = ("list", "kind", "address", "key", "customer", "tag", "entry", "label", "since")
 _IMPORT = ("list", "kind", "source", "as_of", "imported_at", "entries", "added", "delisted", "unchanged")
 _IMPORT_FIELDS = (*_IMPORT, "digest", "sha256", "stopped", "freed", "repaired")
+_DROP = ("list", "kind", "entries", "reason", "said_by", "missing", "removed_at")
 _MOST_WARNINGS = 20
 _IMPORTS = frozenset({Role.OPS, Role.COMPLIANCE})
 _CHECK = ("address", "sanctions", "blocked", "needs_memo", "allowed")
@@ -59,10 +60,13 @@ def import_(
     2026-11-21T12:00:00Z" tells of when it is. Import it again to say that it still
     holds. It tells which entries of allow lists are stopped by it.
 
+    Where there are operators, one of ops or compliance has to sign for a new list, for
+    one of any kind but sanctions, and for --accept-shrink and --accept-older.
+
     \b
     Exit codes: 0 imported; 2 a file that cannot be used, is empty, or a list of
-    another kind; 3 one that is older, or has less than half of the entries;
-    6 the ledger cannot be reached; 8 the settings are wrong.
+    another kind; 3 one that is older, or has less than half of the entries, or that
+    takes an operator; 6 the ledger cannot be reached; 8 the settings are wrong.
     """
     from cryptosupport.desk.screen_lists import import_list
     from cryptosupport.desk.show_lists import import_record
@@ -70,15 +74,44 @@ def import_(
     from cryptosupport.outside.listfiles import read_list
 
     context.guard_settings()
-    called, what, who = _name(source), ListKind(kind), context.prove(operator, hand, _IMPORTS, "import")[0]
+    called, what = _name(source), ListKind(kind)
+    who, proven = context.prove(operator, hand, _IMPORTS, "import")
     file = read_list(source, called, what, form)
-    taking = {"shrink": accept_shrink, "older": accept_older}
+    trusted = proven or not context.people.operators
+    taking = {"shrink": accept_shrink, "older": accept_older, "trusted": trusted}
     imported = import_list(
         context.ledger(), name, what, called, file.as_of, file.entries, sha256=file.sha256, who=who, **taking
     )
     _warn_of(context, imported)
     record = import_record(imported)
     out.show(output, [record], columns=_IMPORT, fields=_IMPORT_FIELDS, single=True, detail=_imported)
+
+
+@command.command(epilog='Example: cryptosupport screen remove ofacc --reason "a typo" --operator carol')
+@click.argument("name", metavar="NAME")
+@click.option("--reason", required=True, metavar="TEXT", callback=params.not_empty, help="Why.")
+@params.operator_option("Who wants it removed, of ops or compliance.", required=True)
+@params.signing
+@params.output
+@click.pass_obj
+def remove(context: Context, name: str, reason: str, operator: str, hand: Hand, output: str) -> None:
+    """Remove the list NAME, as if it had never been imported; with operators, two have to say so.
+
+    A list that desk.toml names under [screening] lists still has to be there.
+
+    \b
+    Exit codes: 0 removed; 9 a second person has to say so too; 3 refused; 4 there is no
+    such list; 6 the ledger cannot be reached; 8 the settings are wrong.
+    """
+    from cryptosupport.desk.drop_list import drop_list, dropped_record
+
+    context.guard_settings()
+    dropped = drop_list(context.ledger(), context.people, name, reason, operator, hand)
+    if name in context.desk.screening.lists:
+        context.warn(f"desk.toml [screening] lists names {name}: without it, nothing is paid")
+    context.exit_code = 9 if dropped.missing else 0
+    record = dropped_record(dropped)
+    out.show(output, [record], columns=_DROP, single=True, detail=lambda it: out.aligned(it.items()))
 
 
 @command.command("list", epilog="Example: cryptosupport screen list --list ofac -o csv")

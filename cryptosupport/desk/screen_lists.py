@@ -18,8 +18,8 @@ from cryptosupport.domain.requests import utc_milliseconds
 from cryptosupport.domain.screening import Hit, Listed, ListHead, ListKind, Lists, digest
 from cryptosupport.domain.wording import iso_time
 
-IMPORTED, REFUSED = "screen.imported", "screen.refused"
-"""What the audit log calls an import, and one that was refused."""
+IMPORTED, REFUSED, REMOVED = "screen.imported", "screen.refused", "screen.removed"
+"""What the audit log calls an import, one that was refused, and a list that was taken away."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _STOPPING = (ListKind.SANCTIONS, ListKind.BLOCK)
@@ -52,7 +52,8 @@ class Imported:
 class Checked:
     """A list as the ledger has it, and as the audit log has its last import; ``fault`` says how they differ.
 
-    ``head`` is None where it was removed, ``said`` where nobody imported it.
+    ``head`` is None where it is gone, ``said`` where nobody imported it. ``removed`` is the number of the entry that
+    took it away last, before it was imported again.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Checked:
     entries: tuple[Listed, ...]
     said: Entry | None
     fault: str | None
+    removed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +79,23 @@ class _File:
 
 def import_list(
     ledger: Ledger, name: str, kind: ListKind, source: str, as_of: int | None, entries: Iterable[Listed], *,
-    shrink: bool = False, older: bool = False, who: str = PROGRAM, sha256: str = "",
+    shrink: bool = False, older: bool = False, who: str = PROGRAM, sha256: str = "", trusted: bool = True,
 ) -> Imported:  # fmt: skip
     """Make ``entries`` of the file ``source`` the list ``name``: what is not among them is delisted.
 
     ``as_of`` is the moment that the file names (milliseconds since 1970), ``sha256`` its hash. Raises `BadInput` for a
     bad name, a list of another kind under this name, an empty list, or one of a time to come; `Refused` for one that is
     older than the list or names no time any more, unless ``older``, and for one of less than half of the entries,
-    unless ``shrink``. A refusal is written into the audit log, and nothing else changes.
+    unless ``shrink``. Who is not ``trusted`` may only renew a list of sanctions that is there, and accept neither. A
+    refusal is written into the audit log, and nothing else changes.
     """
     if not _NAME.fullmatch(name):
         raise BadInput(f'"{shortened(name)}" names no list: write small letters, digits, dots and dashes, such as ofac')
     file = _File(name, kind, shortened(source), as_of, sha256, _merged(entries), who)
     with ledger.act() as records:
         before = next((each for each in check_lists(records, name)), Checked(name, None, (), None, None))
-        refusal = _refusal(file, before, records.now, shrink, older)
+        refusal = None if trusted else _distrust(file, before, shrink or older)
+        refusal = refusal or _refusal(file, before, records.now, shrink, older)
         if refusal is None:
             return _import(records, file, before)
         facts = {"kind": kind.value, "source": file.source, "sha256": sha256, "why": refusal.message}
@@ -127,21 +131,26 @@ def check_lists(records: Records, name: str | None = None) -> list[Checked]:
     """Each list (or ``name`` only) held against what the audit log says of its last import."""
     heads = {head.name: head for head in records.lists()}
     said = records.last_acts(IMPORTED)
+    removed = records.last_acts(REMOVED, said) if said else {}
+    for each, entry in removed.items():
+        if entry.number > said[each].number:
+            del said[each]
     names = sorted(heads.keys() | said.keys()) if name is None else [name] if name in heads or name in said else []
     checked = []
     for each in names:
         entries = tuple(records.listed(each))
-        fault = _fault(heads.get(each), entries, said.get(each))
-        checked.append(Checked(each, heads.get(each), entries, said.get(each), fault))
+        fault = _fault(heads.get(each), entries, said.get(each), each in removed)
+        last = removed[each].number if each in removed else None
+        checked.append(Checked(each, heads.get(each), entries, said.get(each), fault, last))
     return checked
 
 
 # -- as it was imported ----------------------------------------------------------------------------------------------
 
 
-def _fault(head: ListHead | None, entries: tuple[Listed, ...], said: Entry | None) -> str | None:
+def _fault(head: ListHead | None, entries: tuple[Listed, ...], said: Entry | None, removed: bool) -> str | None:
     if said is None:
-        return "it was never imported"
+        return "it was removed" if removed else "it was never imported"
     if head is None:
         return "it is gone"
     facts = said.act.facts
@@ -191,6 +200,23 @@ def _joined(one: str, other: str) -> str:
     if not other or other in one.split("; "):
         return one
     return f"{one}; {other}"[:_LONGEST] if one else other
+
+
+def _distrust(file: _File, before: Checked, accepts: bool) -> SupportError | None:
+    """Why a file is not taken from somebody who is not proven to be of ops or compliance."""
+    what = None
+    if accepts:
+        what = "--accept-shrink and --accept-older"
+    elif file.kind is not ListKind.SANCTIONS:
+        what = f"a list of kind {file.kind.value}"
+    elif before.said is None:
+        what = f"a new list, and there is no {file.name}"
+    if what is None:
+        return None
+    return Refused(
+        f"{what}: that takes --operator NAME, of ops or compliance, who signs; without one, a list of sanctions that "
+        "is there can be renewed, and nothing else"
+    )
 
 
 def _refusal(file: _File, before: Checked, now: int, shrink: bool, older: bool) -> SupportError | None:

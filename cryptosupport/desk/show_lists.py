@@ -81,7 +81,7 @@ def list_states(records: Records, rules: Freshness) -> list[ListAge]:
 
 def _age(name: str, head: ListHead | None, now: int, rules: Freshness) -> ListAge:
     if head is None:
-        return ListAge(name, None, None, ListState.MISSING, "[screening] lists names it, and it was never imported")
+        return ListAge(name, None, None, ListState.MISSING, "[screening] lists names it, and it is not there")
     age = max(0, now - head.imported_at)
     if head.kind is ListKind.SANCTIONS or name in rules.lists:
         for state, limit in ((ListState.TOO_OLD, rules.hold_after), (ListState.OLD, rules.warn_after)):

@@ -120,8 +120,8 @@ class Records(Protocol):
     def log(self, act: Act) -> None:
         """Add an act to the audit log."""
 
-    def last_acts(self, kind: str) -> dict[str, Entry]:
-        """The last act of a kind about each subject that it was ever about."""
+    def last_acts(self, kind: str, subjects: Collection[str] | None = None) -> dict[str, Entry]:
+        """The last act of a kind about each subject that it was ever about, or about each of ``subjects``."""
 
     def freezes(self, lifted: bool = False) -> list[Freeze]:
         """The freezes that count, the oldest first; with ``lifted`` those that were lifted too."""
@@ -158,6 +158,9 @@ class Records(Protocol):
 
     def set_list(self, head: ListHead, added: Sequence[Listed], delisted: Sequence[Listed], act: Act) -> None:
         """Record an import: what came to the list, and what is no longer on it."""
+
+    def drop_list(self, name: str, act: Act) -> None:
+        """Take a list away, with all that is on it."""
 
     def destinations(self, customers: Collection[str]) -> dict[str, list[str]]:
         """The destinations, by customer, that earlier withdrawals were approved for, each once."""

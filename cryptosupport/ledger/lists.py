@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from cryptosupport.domain.screening import Listed, ListHead, ListKind
 from cryptosupport.ledger import tables
@@ -38,6 +38,13 @@ def set_list(connection: Connection, head: ListHead, added: Sequence[Listed], de
     for some in chunks(delisted):
         gone = [{"the_key": each.key, "the_customer": each.customer} for each in some]
         connection.execute(_DELIST, [each | {"the_list": head.name, "at": head.imported_at} for each in gone])
+
+
+def drop_list(connection: Connection, name: str, at: int) -> None:
+    """Take a list away; what was on it is delisted."""
+    listed_now = update(tables.screen_entry).where(_E.list == name, _E.delisted_at.is_(None))
+    connection.execute(listed_now.values(delisted_at=at))
+    connection.execute(delete(tables.screen_list).where(tables.screen_list.c.name == name))
 
 
 _DELIST = (

@@ -69,12 +69,14 @@ class SqlRecords:
         last: int | None = self.connection.scalar(select(func.max(tables.last_price.c.at)))
         return last
 
-    def last_acts(self, kind: str) -> dict[str, Entry]:
-        """The last act of a kind about each subject that it was ever about."""
+    def last_acts(self, kind: str, subjects: Collection[str] | None = None) -> dict[str, Entry]:
+        """The last act of a kind about each subject that it was ever about, or about each of ``subjects``."""
         acts = tables.audit.c
         # As the index says it, word for word: else the database does not see that this one will do.
         indexed = [] if kind.startswith("withdrawal.") else [text(tables.BESIDE)]
         latest = select(func.max(acts.number)).where(acts.kind == kind, *indexed).group_by(acts.subject)
+        if subjects is not None:
+            latest = latest.where(acts.subject.in_(list(subjects)))
         found = self.connection.execute(select(tables.audit).where(acts.number.in_(latest)))
         return {row.subject: entry_of(row) for row in found}
 
@@ -197,6 +199,11 @@ class SqlRecords:
         row = self.connection.execute(select(tables.screen_list).where(tables.screen_list.c.name == head.name))
         contents = contents_of(self.connection, head.name)
         self.log(with_row(act, tables.screen_list, row.mappings().one(), contents))
+
+    def drop_list(self, name: str, act: Act) -> None:
+        """Take a list away, with all that is on it."""
+        lists.drop_list(self.connection, name, self.now)
+        self.log(with_row(act, tables.screen_list, {"name": name}, gone=True))
 
     def destinations(self, customers: Collection[str]) -> dict[str, list[str]]:
         """The destinations, by customer, that earlier withdrawals were approved for, each once."""

@@ -17,6 +17,7 @@ from cryptosupport.context import SystemClock
 from cryptosupport.domain.screening import key_of
 from cryptosupport.ledger import tables
 from cryptosupport.ledger.engine import writing
+from tests.commands.test_freeze import people, signed
 from tests.commands.withdrawkit import ON_BITCOIN, ON_ETHEREUM, desk, in_this_process
 from tests.conftest import Program
 from tests.outside.sdnkit import Party, advanced
@@ -66,6 +67,41 @@ def test_a_person_reads_it(run: Program, folder: Path) -> None:
     assert f"added      2: {THE_SAME}, {ON_BITCOIN}\n" in done.stdout
     assert "delisted   0\n" in done.stdout
     assert f"stopped    {THE_SAME} of c-7 (ofac)\n" in done.stdout
+
+
+def test_where_there_are_operators_cron_renews_what_is_there_and_two_of_them_remove_it(
+    run: Program, folder: Path, ledger_url: str
+) -> None:
+    taken(run, folder)
+    people(folder / "configs", ledger_url, folder / "data")
+    taken(run, folder)
+    file = str(folder / "sdn_advanced.xml")
+    for arguments in (["--list", "ofacc"], ["--list", "own", "--kind", "block"], ["--list", "ofac", "--accept-shrink"]):
+        done = run("screen", "import", file, *arguments)
+        assert done.exit_code == 3, arguments
+        assert "that takes --operator NAME, of ops or compliance, who signs" in done.stderr
+    assert run("screen", "import", file, "--list", "ofacc", "--operator", "alice").exit_code == 8  # no key is here
+    remove = ("screen", "remove", "ofac", "--reason", "a typo")
+    assert run(*remove, "--operator", "mallory").exit_code == 3
+    assert [signed(run, folder, name, *remove).exit_code for name in ("alice", "carol")] == [9, 0]
+    assert run("screen", "list", "--json").json == []
+    assert run("audit", "verify").exit_code == 0
+    assert run("screen", "import", file, "--list", "ofac").exit_code == 3  # a new one again
+
+
+def test_without_operators_one_name_removes_a_list(run: Program, folder: Path) -> None:
+    taken(run, folder)
+    remove = ("screen", "remove", "ofac", "--reason", "a typo", "--operator", "alice", "--json")
+    done = run(*remove)
+    assert (done.exit_code, done.json["said_by"], done.json["missing"]) == (0, ["alice"], 0)
+    assert run(*remove).exit_code == 4
+    assert run("screen", "status").exit_code == 0
+    assert run("audit", "verify").exit_code == 0
+    settings = folder / "configs" / "desk.toml"
+    settings.write_text(f'{settings.read_text(encoding="utf-8")}[screening]\nlists = ["ofac"]\n', encoding="utf-8")
+    assert run("screen", "status").exit_code == 8
+    taken(run, folder)
+    assert "nothing is paid" in run(*remove).stderr
 
 
 def test_a_list_comes_through_a_pipe_too(run: Program) -> None:

@@ -92,6 +92,31 @@ def test_the_list_is_what_the_file_says_from_then_on(desk: Desk) -> None:
     assert (facts["digest"], facts["as_of"]) == (done.head.digest, "2026-09-20T14:13:20Z")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "accepts"),
+    [
+        ("other", "sanctions", {}),
+        ("own", "block", {}),
+        ("book", "allow", {}),
+        ("places", "memo", {}),
+        ("ofac", "sanctions", {"shrink": True}),
+        ("ofac", "sanctions", {"older": True}),
+    ],
+)
+def test_who_is_not_trusted_renews_a_list_of_sanctions_and_does_nothing_else(
+    desk: Desk, name: str, kind: str, accepts: dict[str, bool]
+) -> None:
+    entries = allowed("c1", 1) if kind == "allow" else addresses(1, 2)
+    desk.take(addresses(1, 2))
+    if name not in ("ofac", "other"):
+        desk.take(entries, name, kind)
+    with pytest.raises(Refused, match="takes --operator NAME, of ops or compliance, who signs"):
+        desk.take(entries, name, kind, trusted=False, **accepts)
+    assert desk.log()[-1].act.kind == REFUSED
+    assert desk.take(addresses(1, 2, 3), trusted=False).added == 1
+    desk.take(entries, name, kind, **accepts)
+
+
 def test_what_is_no_longer_in_the_file_is_delisted_and_what_comes_back_is_listed_anew(desk: Desk) -> None:
     desk.take(addresses(1, 2, 3))
     desk.clock.at += DAY
