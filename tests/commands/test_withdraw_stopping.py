@@ -55,7 +55,8 @@ def test_a_signal_between_batches_leaves_what_was_recorded_and_a_whole_list(
         process.stdin.flush()
         told = b""
         while told.count(b'"repeated":false') < 2:
-            told += process.stdout.read1()  # type: ignore[attr-defined]
+            told += (piece := process.stdout.read1())  # type: ignore[attr-defined]
+            assert piece, "it has ended"
         process.send_signal(by)
         rest, complaint = process.communicate(timeout=30)
     assert process.returncode == code
