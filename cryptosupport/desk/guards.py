@@ -135,7 +135,7 @@ class Guards:
         guarding, heads = self._guarding, {head.name: head for head in self.lists.heads}
         for name in guarding.lists:
             if name not in heads:
-                reason = f"the list {name} was never imported: `cryptosupport screen import FILE --list {name}`"
+                reason = f"the list {name} is not there: `cryptosupport screen import FILE --list {name}`"
                 yield Voice(SCREENING, Outcome.HOLD, reason, unknown=True)
         for head in heads.values():
             age = self._now - head.imported_at

@@ -207,7 +207,7 @@ def test_a_list_that_has_to_be_there_and_is_not_holds_for_want_of_facts(desk: De
     (taken,) = demanding.take(to(ANN))
     assert taken.state == "held"
     assert taken.decision.for_want_of_facts
-    assert "the list sdn was never imported" in found(taken)["screening"]
+    assert "the list sdn is not there" in found(taken)["screening"]
 
 
 @pytest.mark.parametrize(
