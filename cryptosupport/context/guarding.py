@@ -25,12 +25,19 @@ class WithGuards(WithFreezes):
     def __init__(self) -> None:
         super().__init__()
         self._providers: list[Provider] = []
+        self._found: list[Tampered] = []
 
     def close(self) -> None:
         """Let go of what was opened; whoever is still asking gives up."""
         for provider in self._providers:
             provider.close()
         super().close()
+
+    def part(self) -> None:
+        """Say what was to be said in the end. Raises the first `Tampered` that was heard of while others went on."""
+        super().part()
+        for error in self._found:
+            raise error
 
     def same_versions(self, records: Records) -> None:
         """Raise `BadSettings` when other operators or another policy came into force since this run began."""
@@ -80,7 +87,7 @@ class WithGuards(WithFreezes):
         from cryptosupport.desk.alarms import note
 
         note(records, self.alarms, error)
-        self.warn_in_the_end(error.message)
+        self._found.append(error)
 
     def _provider(self, rule: str, hook: Hook | None) -> AskedProvider | None:
         if hook is None:

@@ -9,9 +9,11 @@ import pty
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -44,12 +46,16 @@ ROLES = {"alice": ("approver", "policy", "ops"), "bob": ("approver", "policy"), 
 
 
 @pytest.fixture(autouse=True)
-def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sealed keyring is in use."""
+def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The sealed keyring is in use, whichever this process has used before."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "cryptosupport.outside.keyfile.Keyring")
     monkeypatch.setenv(FILE, str(tmp_path / "keyring"))
     monkeypatch.setenv(PASSPHRASE, "correct horse")
     monkeypatch.delenv(PASSPHRASE_FILE, raising=False)
+    before = keyring.get_keyring()
+    keyring.core.init_backend()
+    yield
+    keyring.set_keyring(before)
 
 
 @pytest.fixture

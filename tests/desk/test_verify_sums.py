@@ -70,7 +70,7 @@ def test_what_was_decided_cancelled_and_waited_for_is_sound_at_any_time(desk: De
         assert told(desk, engine) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chosen=POLICIES, another=POLICIES, steps=STEPS)
 def test_any_life_is_sound(engine: Engine, chosen: Policy, another: Policy, steps: list[tuple[str, Any]]) -> None:
     desk = new_desk(engine, chosen)
