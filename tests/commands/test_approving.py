@@ -48,11 +48,11 @@ ROLES = {"alice": ("approver", "policy", "ops"), "bob": ("approver", "policy"), 
 @pytest.fixture(autouse=True)
 def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The sealed keyring is in use, whichever this process has used before."""
+    before = keyring.get_keyring()
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "cryptosupport.outside.keyfile.Keyring")
     monkeypatch.setenv(FILE, str(tmp_path / "keyring"))
     monkeypatch.setenv(PASSPHRASE, "correct horse")
     monkeypatch.delenv(PASSPHRASE_FILE, raising=False)
-    before = keyring.get_keyring()
     keyring.core.init_backend()
     yield
     keyring.set_keyring(before)
