@@ -7,7 +7,6 @@ import os
 import re
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cryptosupport.domain.errors import BadSettings, SupportError, Unreachable
+from cryptosupport.ledger.sqlite import patiently, result_code
 from cryptosupport.ledger.tables import REVISION
 from cryptosupport.settings.reading import is_there
 
@@ -164,7 +164,7 @@ def _open_sqlite(url: URL, data_folder: Path, lock_seconds: int) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get(_WRITES):
-            _patiently(connection.connection.driver_connection, "begin immediate", lock_seconds)
+            patiently(connection.connection.driver_connection, "begin immediate", lock_seconds)
         else:
             connection.exec_driver_sql("begin")
 
@@ -187,7 +187,7 @@ def _connect(path: Path, folder: Path | None, lock_seconds: int) -> sqlite3.Conn
     try:
         (mode,) = connection.execute("pragma journal_mode").fetchone()
         if mode != "wal" and _ours(connection):
-            (mode,) = _patiently(connection, "pragma journal_mode = wal", lock_seconds).fetchone()
+            (mode,) = patiently(connection, "pragma journal_mode = wal", lock_seconds).fetchone()
             if mode != "wal":
                 raise BadSettings(f"the disk of {path} cannot be shared between processes: put the ledger on another")
         connection.execute("pragma synchronous = full")
@@ -227,32 +227,6 @@ def _make(path: Path, folder: Path | None) -> None:
 _NO_PLACE = {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
-def _patiently(connection: Any, statement: str, lock_seconds: int) -> sqlite3.Cursor:
-    """Execute what needs the file alone, again and again until nobody else has it.
-
-    SQLite's own waiting is kept short: Ctrl-C is not heard meanwhile. To change the journal it does not wait at all.
-    """
-    until = time.monotonic() + lock_seconds
-    connection.execute("pragma busy_timeout = 500")
-    try:
-        while True:
-            try:
-                done: sqlite3.Cursor = connection.execute(statement)
-            except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
-                    raise
-                time.sleep(0.005)
-            else:
-                return done
-    finally:
-        connection.execute(f"pragma busy_timeout = {lock_seconds * 1000}")
-
-
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code (https://www.sqlite.org/rescode.html); 0 for an error of Python's module itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
 _SQLITE_TELLS = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
@@ -266,7 +240,7 @@ _SQLITE_TELLS = {
 
 def sqlite_fault(error: sqlite3.Error, path: Path) -> SupportError | None:
     """What an error of SQLite means for the file at ``path``; None when it is the program's own fault."""
-    match _code(error):
+    match result_code(error):
         case sqlite3.SQLITE_FULL:
             return Unreachable(f"{path} cannot grow, its disk is full: make room and run this again")
         case sqlite3.SQLITE_CORRUPT:
@@ -281,7 +255,7 @@ def sqlite_fault(error: sqlite3.Error, path: Path) -> SupportError | None:
 
 
 def _sqlite_fault(error: sqlite3.Error, engine: Engine) -> SupportError | None:
-    if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if result_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _locked(engine)
     return sqlite_fault(error, Path(place(engine)))
 

@@ -15,6 +15,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from cryptosupport.domain.transactions import Sighting
+from cryptosupport.ledger.sqlite import patiently
 
 _TABLE = """
 create table if not exists sighting (
@@ -60,6 +61,8 @@ _ADDRESSES = "select distinct sender from sighting where typeof(sender) = 'text'
 
 _END_OF_TIME = 253_402_300_799
 """The last second of the year 9999, which a date can still show."""
+
+_LOCK_SECONDS = 2
 
 _Whole = Annotated[int, msgspec.Meta(ge=0)]
 _Row: TypeAlias = tuple[str, str, _Whole, _Whole, str, str | None, _Whole | None, str | None, str | None, str | None]
@@ -151,9 +154,9 @@ class Sightings:
         if self._connection is None and not self._broken:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                connection = sqlite3.connect(self._path, timeout=2, isolation_level=None, check_same_thread=False)
+                connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
                 self._connection = connection
-                connection.execute("pragma journal_mode = wal")
+                patiently(connection, "pragma journal_mode = wal", _LOCK_SECONDS)
                 connection.execute("pragma synchronous = off")  # a lost sighting costs a sentence, not money
                 connection.execute(_TABLE)
             except (sqlite3.Error, OSError) as error:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,20 +46,36 @@ def test_the_first_sighting_and_known_facts_stay(tmp_path: Path) -> None:
 
 
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
-    def write(start: int) -> None:
-        own = memory(tmp_path)
+    def write(own: Sightings, start: int) -> None:
         for number in range(start, start + 200):
             own.remember([replace(SEEN, txid=str(number))])
         own.close()
 
-    threads = [threading.Thread(target=write, args=(start,)) for start in (0, 1000)]
+    together(lambda start: write(memory(tmp_path), start), (0, 1000))
+    both = memory(tmp_path)
+    assert len(both.recall("ethereum", [str(n) for n in [*range(200), *range(1000, 1200)]])) == 400
+    both.close()
+
+
+def test_processes_that_make_the_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    def write(own: Sightings, number: int) -> None:
+        own.remember([replace(SEEN, txid=str(number))])
+        own.close()
+
+    for attempt in range(50):
+        folder = tmp_path / str(attempt)
+        together(lambda number: write(memory(folder), number), range(4))  # noqa: B023  # done before the next attempt
+        kept = memory(folder)
+        assert len(kept.recall("ethereum", [str(number) for number in range(4)])) == 4
+        kept.close()
+
+
+def together(write: Callable[[int], None], numbers: Iterable[int]) -> None:
+    threads = [threading.Thread(target=write, args=(number,)) for number in numbers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    both = memory(tmp_path)
-    assert len(both.recall("ethereum", [str(n) for n in [*range(200), *range(1000, 1200)]])) == 400
-    both.close()
 
 
 def test_a_file_that_cannot_be_used_is_a_warning_once(tmp_path: Path) -> None:
