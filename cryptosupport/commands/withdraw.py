@@ -156,9 +156,7 @@ def show(
 @params.signing
 @params.output
 @click.pass_obj
-def explain(
-    context: Context, request_id: str, revealed_to: tuple[str, str] | None, hand: Hand, output: str
-) -> None:
+def explain(context: Context, request_id: str, revealed_to: tuple[str, str] | None, hand: Hand, output: str) -> None:
     """Explain a withdrawal: all decisions on it with every rule and its numbers, and why other rules kept silent.
 
     What is personal is masked, unless --reveal asks for it: the audit log has who

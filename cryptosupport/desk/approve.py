@@ -323,4 +323,3 @@ def _changed(it: Speaking, after: Withdrawal, why: str) -> Refused:
         f"{why}: {it.name} was decided anew and is {state}. Approvals given before no longer count; look at it again",
         state=after.state,
     )
-

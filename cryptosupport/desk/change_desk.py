@@ -355,5 +355,3 @@ def as_record(stand: Stand) -> dict[str, Any]:
 
 def _group(kind: str) -> str:
     return "operator" if kind == OPERATORS else "policy"
-
-

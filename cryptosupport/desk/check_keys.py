@@ -29,9 +29,7 @@ def check_keys(keys: Keys) -> Iterator[Verdict]:
     yield from check_operators([each.name for each, is_set in known if is_set and each.kind is Kind.OPERATOR])
 
 
-def check_keyring(
-    backends: Sequence[str], weak: Collection[str], fault: str, *, needed: bool, guards: bool
-) -> Verdict:
+def check_keyring(backends: Sequence[str], weak: Collection[str], fault: str, *, needed: bool, guards: bool) -> Verdict:
     """A verdict on the keyring itself.
 
     ``weak`` are the backends that keep secrets in clear and are not allowed to; ``needed`` says whether a setting

@@ -65,17 +65,21 @@ def as_record(explained: Explained, personal: Personal | None = None) -> dict[st
     hidden = masked_record(withdrawal, explained.notes)
     shown = hidden if personal is None else personal_record(personal)
     turns = enumerate(explained.decisions, 1)
-    return withdrawal_record(withdrawal) | {
-        "country": withdrawal.request.country,
-        "source": withdrawal.source,
-        "maker": withdrawal.maker,
-        "ended_by": withdrawal.ended_by,
-        **shown,
-        "masked": personal is None and any(hidden.values()),
-        "booked": _booked(withdrawal, explained.uncounted),
-        "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],
-        "silent": [{"name": rule.rule, "reason": rule.reason} for rule in explained.silent],
-    } | ({} if personal is None else {"personal": shown})
+    return (
+        withdrawal_record(withdrawal)
+        | {
+            "country": withdrawal.request.country,
+            "source": withdrawal.source,
+            "maker": withdrawal.maker,
+            "ended_by": withdrawal.ended_by,
+            **shown,
+            "masked": personal is None and any(hidden.values()),
+            "booked": _booked(withdrawal, explained.uncounted),
+            "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],
+            "silent": [{"name": rule.rule, "reason": rule.reason} for rule in explained.silent],
+        }
+        | ({} if personal is None else {"personal": shown})
+    )
 
 
 def _booked(withdrawal: Withdrawal, uncounted: tuple[str, ...]) -> dict[str, Any] | None:

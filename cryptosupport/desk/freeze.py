@@ -145,9 +145,7 @@ def _agreed(records: Records, people: People, freeze: Freeze) -> list[str]:
     if not people.operators:
         return [each.statement.operator for each in said if not each.signature]
     return [
-        each.statement.operator
-        for each in said
-        if people.still_said(each, LIFT, freeze.id, records.ledger_id, TRUSTED)
+        each.statement.operator for each in said if people.still_said(each, LIFT, freeze.id, records.ledger_id, TRUSTED)
     ]
 
 

@@ -129,8 +129,10 @@ def _difference(window: Window | None, part: str, numbers: list[Any]) -> str | N
     """How a recorded sum differs from the one that was built anew; None where they are the same."""
     booked, waiting, decimals, ends_at, *anew, wanted_end = numbers
     is_there, wanted = _pair(booked, waiting, decimals), _pair(*anew)
-    unit = "" if window is None else {Measure.VALUE: " USD", Measure.AMOUNT: f" {part.split(' ')[-1]}"}.get(
-        window.measure, ""
+    unit = (
+        ""
+        if window is None
+        else {Measure.VALUE: " USD", Measure.AMOUNT: f" {part.split(' ')[-1]}"}.get(window.measure, "")
     )
     told = [
         f"{here}{unit}{what}, and the withdrawals give {there}{unit}{what}"

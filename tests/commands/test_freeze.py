@@ -365,5 +365,3 @@ def test_an_export_that_is_broken_freezes_nothing(run: Program, file: Path) -> N
     export = run("audit", "export").stdout.replace("w-1", "w-2", 1)
     assert run("audit", "verify", "--file", "-", stdin=export).exit_code == 3
     assert frozen(run) == []
-
-

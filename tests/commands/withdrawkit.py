@@ -16,9 +16,7 @@ ON_BITCOIN = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 ANOTHER = "bc1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qccfmv3"
 ON_ETHEREUM = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
-UNSCREENED = (
-    "warning: no sanctions list is there: what is allowed is not screened (`cryptosupport screen import`)\n"
-)
+UNSCREENED = "warning: no sanctions list is there: what is allowed is not screened (`cryptosupport screen import`)\n"
 """What is said in the end of a run that allowed something, as long as there is no list."""
 
 CHAINS = {

@@ -244,4 +244,3 @@ def test_a_row_that_was_changed_stops_the_pass(desk_with: OpenDesk, engine: Engi
         connection.execute(update(tables.withdrawal).values(destination="d2"))
     with pytest.raises(Tampered, match="w-1 was changed in the database"):
         run(desk)
-

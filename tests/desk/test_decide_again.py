@@ -174,9 +174,7 @@ def test_a_row_that_somebody_else_changed_is_not_changed_again(desk_with: DeskWi
     [([-30_000, -1, 0], [False, False, True]), ([-200_000, -140_001, -140_000], [False, False, True])],
     ids=["when a day is over", "every minute"],
 )
-def test_a_long_stream_decides_again_what_waits(
-    desk_with: DeskWith, moments: list[int], expected: list[bool]
-) -> None:
+def test_a_long_stream_decides_again_what_waits(desk_with: DeskWith, moments: list[int], expected: list[bool]) -> None:
     day = rule("day", "1", period=Calendar(Unit.DAY, "UTC"), per=Per.GLOBAL)
     desk = desk_with(policy(day if moments[-1] == 0 else rule("desk", "1", hours=1)))
     desk.clock.at = MIDNIGHT + moments[0]

@@ -310,9 +310,9 @@ def test_nothing_is_let_through_that_too_few_said_so_of(engine: Engine) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=15 if engine.dialect.name == "sqlite" else 4, stateful_step_count=20, deadline=None,
+            max_examples=15 if engine.dialect.name == "sqlite" else 4,
+            stateful_step_count=20,
+            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-

@@ -289,7 +289,7 @@ def test_ctrl_c_leaves_no_program_behind(tmp_path: Path) -> None:
 def test_a_hundred_questions_to_a_slow_program_are_asked_eight_at_a_time(tmp_path: Path) -> None:
     text = (
         f"echo x > {tmp_path}/open.$$\nls {tmp_path} | grep -c '^open' >> {tmp_path}/counts\nsleep 0.2\n"
-        f"rm {tmp_path}/open.$$\nread -r asked\necho \"$asked\" | sed 's/.*\"request_id\": \"\\([^\"]*\\)\".*/"
+        f'rm {tmp_path}/open.$$\nread -r asked\necho "$asked" | sed \'s/.*"request_id": "\\([^"]*\\)".*/'
         '{"verdict": "allow", "reason": "\\1"}/\''
     )
     with within(20):
@@ -300,7 +300,7 @@ def test_a_hundred_questions_to_a_slow_program_are_asked_eight_at_a_time(tmp_pat
 
 
 def test_each_question_is_answered_or_given_up_for_itself(tmp_path: Path) -> None:
-    text = f"read -r asked\ncase \"$asked\" in *w-*5\\\"*) sleep 60;; esac\necho '{ALLOW}'"
+    text = f'read -r asked\ncase "$asked" in *w-*5\\"*) sleep 60;; esac\necho \'{ALLOW}\''
     with within(4 * (2 + SLACK)):
         verdicts = asking(script(tmp_path / "screen", text), timeout="2s").ask(questions(30))
     assert [number for number, verdict in enumerate(verdicts) if verdict.unknown] == [5, 15, 25]
@@ -317,9 +317,7 @@ def test_asking_leaves_no_file_open_and_no_zombie(tmp_path: Path) -> None:
 
 
 def test_the_same_question_is_asked_once_and_asked_again_while_nobody_answers(tmp_path: Path) -> None:
-    text = (
-        f"read -r asked\necho \"$asked\" >> {tmp_path}/asked\n[ -e {tmp_path}/up ] || exit 1\necho '{ALLOW}'"
-    )
+    text = f"read -r asked\necho \"$asked\" >> {tmp_path}/asked\n[ -e {tmp_path}/up ] || exit 1\necho '{ALLOW}'"
     provider = asking(script(tmp_path / "screen", text))
 
     def asked() -> int:

@@ -110,8 +110,10 @@ def _less_shown(name: str, before: Rule, after: Rule) -> Iterator[str]:
         return
     if _milder(before, after):
         yield "on_exceed"
-    if name not in _TIMELESS and before.max_age is not None and (
-        after.max_age is None or after.max_age > before.max_age
+    if (
+        name not in _TIMELESS
+        and before.max_age is not None
+        and (after.max_age is None or after.max_age > before.max_age)
     ):
         yield "max_age"
 

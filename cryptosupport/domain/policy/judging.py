@@ -16,6 +16,7 @@ from cryptosupport.domain.prices import MICRO
 Used: TypeAlias = Callable[[Place], Quantity]
 """What is used already, by place."""
 
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the backend showed of one requirement; ``at`` is when (milliseconds since 1970), None for not told."""

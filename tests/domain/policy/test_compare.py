@@ -60,8 +60,10 @@ def assert_no_milder(new: Decision, old: Decision) -> None:
     assert new.outcome.strictness >= old.outcome.strictness
     if new.outcome is not Outcome.DENY:
         assert new.approvals >= old.approvals
-        assert new.outcome is not Outcome.HOLD or old.outcome is not Outcome.HOLD or (
-            new.for_want_of_facts <= old.for_want_of_facts
+        assert (
+            new.outcome is not Outcome.HOLD
+            or old.outcome is not Outcome.HOLD
+            or (new.for_want_of_facts <= old.for_want_of_facts)
         )
 
 
