@@ -21,7 +21,7 @@ import click
 from cryptosupport import __version__
 from cryptosupport.commands import params
 from cryptosupport.context import Context, say
-from cryptosupport.domain.errors import Interrupted, SupportError, Tampered
+from cryptosupport.domain.errors import Interrupted, SupportError
 
 _INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
 _NOT_COMMANDS = {"__init__", "params", "output", "approving", "policychanges", "withdrawals"}
@@ -50,9 +50,6 @@ class _Root(params.Group):
             raise Interrupted("interrupted") from None
         except BrokenPipeError:
             raise _ReaderGone from None
-        except Tampered as error:  # whoever finds it rings
-            ctx.obj.sound(error)
-            raise
 
 
 class _ReaderGone(Exception):

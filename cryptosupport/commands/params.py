@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.errors import BadInput, SupportError
 from cryptosupport.domain.identifiers import shortened
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +66,17 @@ class Command(click.Command):
             if param.type is click.STRING and not ctx.resilient_parsing:
                 _refuse_other_bytes(ctx, param)
         return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what may be an attack is in the audit log before anybody is told of it."""
+        try:
+            return super().invoke(ctx)
+        except SupportError as error:
+            if error.audited:
+                given = ctx.params.get
+                about = given("request_id") or given("name") or ""
+                ctx.obj.write_down(error, ctx.command_path, str(about), given("operator"))
+            raise
 
 
 def _refuse_other_bytes(ctx: click.Context, param: click.Parameter) -> None:

@@ -121,19 +121,24 @@ class WithGuards(WithFreezes):
             self.warn(f"no list was looked at: {error.message}")
             return None
 
-    def sound(self, error: Tampered) -> None:
-        """Write down what turned out to be changed behind this program, and freeze the desk for it.
+    def write_down(self, error: SupportError, command: str, about: str, by: str | None) -> None:
+        """Write into the audit log that ``command`` was refused; what was changed behind this program freezes the desk.
 
-        What was found where no ledger was opened is not of this desk.
+        ``about`` is what the command was of, ``by`` who said that it is them. Where it cannot be written down, that is
+        a warning: what was refused stays refused.
         """
         from cryptosupport.desk.alarms import write_down
+        from cryptosupport.desk.note_refusal import note_refusal
 
-        if self._engine is None:
-            return
         try:
-            write_down(self.ledger(make=False), self.alarms, error)
+            if not isinstance(error, Tampered):
+                if self.has_file_of_ledger():
+                    note_refusal(self.ledger(make=False), command, about, by, error)
+            elif self._engine is not None:  # what was found where no ledger was opened is not of this desk
+                write_down(self.ledger(make=False), self.alarms, error)
         except SupportError as other:
-            self.warn(f"what was found cannot be written down, nor freeze the desk: {other.message}")
+            freezes = ", nor freeze the desk" if isinstance(error, Tampered) else ""
+            self.warn(f"what was found cannot be written down{freezes}: {other.message}")
 
     def guarded(self) -> Guarded:
         """What `doctor` examines beside the policy."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptosupport.context.ledgers import WithLedger
-from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.errors import BadInput, BadSettings, Edited
 
 if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
@@ -49,7 +50,9 @@ class WithPeople(WithLedger):
         from cryptosupport.desk.people import agree
 
         operators, versions, _ = self._versions
-        warning = agree(operators, versions, self.operators_file, str(self.folder / "operators.toml"))
+        with self.as_signed():
+            file = self.operators_file
+        warning = agree(operators, versions, file, str(self.folder / "operators.toml"))
         if warning:
             self.warn(warning)
         return self.people_in_force
@@ -62,6 +65,19 @@ class WithPeople(WithLedger):
 
         keys = {name: self.secret(key) for name, key in self.desk.intake.keys.items()}
         return People(self._versions[0], fault, same_key, self.desk.approvals.fresh_ms, keys)
+
+    @contextmanager
+    def as_signed(self) -> Iterator[None]:
+        """Read a file that two people signed: where there are people, one that cannot be read is not what they signed.
+
+        Raises `Edited`.
+        """
+        try:
+            yield
+        except BadSettings as error:
+            if not self._versions[0]:
+                raise
+            raise Edited(error.message, **error.facts) from error
 
     def signed_policies(self) -> list[Change]:
         """The policies that two signed, the one in force last; none while there are no operators."""

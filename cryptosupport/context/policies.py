@@ -29,20 +29,21 @@ class WithPolicies(WithPeople):
 
         where = str(self.folder / "policy.toml")
         self._policy_stamp = self._stamp()
-        policy = load_policy(self.folder, self.desk.desk.timezone)
+        with self.as_signed():
+            policy = load_policy(self.folder, self.desk.desk.timezone)
         return self._with_addresses(self._signed(policy, where) if self.people.operators else policy, where)
 
     def _signed(self, file: Policy, where: str) -> Policy:
         """The policy that two operators signed and that is active; the ``file`` has to be it, or an earlier one."""
         from cryptosupport.desk.people import hash_of_policy
-        from cryptosupport.domain.errors import BadSettings
+        from cryptosupport.domain.errors import Edited
         from cryptosupport.settings.policy import policy_of_toml
 
         signed = self.signed_policies()
         hashes = [hash_of_policy(change) for change in signed]
         if not signed or file.hash not in hashes:
             what = "nobody has signed it" if not signed else "it was edited"
-            raise BadSettings(
+            raise Edited(
                 f"{where} is not the policy that two operators signed: {what}. Have it signed: "
                 f"`cryptosupport policy propose {where} --operator NAME`; or put back the one in force"
             )
@@ -50,7 +51,7 @@ class WithPolicies(WithPeople):
             self.warn(f"{where} is an older policy; the one in force counts: `cryptosupport policy activate` writes it")
         policy = policy_of_toml(signed[-1].file, where, self.desk.desk.timezone)
         if policy.hash != hashes[-1]:
-            raise BadSettings(
+            raise Edited(
                 "the policy in force reads otherwise than when it was signed: [desk] timezone in desk.toml was "
                 "changed; put it back, or have the policy signed again"
             )

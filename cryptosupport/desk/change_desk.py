@@ -20,6 +20,7 @@ from cryptosupport.desk.people import (
 from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
+from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.statements import Statement
@@ -296,7 +297,7 @@ def with_operator(
 def without_operator(people: Mapping[str, Operator], name: str) -> dict[str, Operator]:
     """The operators without one. Raises `NoSuchRecord`, and `Refused` where nobody could change anything any more."""
     if name not in people:
-        raise NoSuchRecord(f"{name} is no operator: {', '.join(sorted(people)) or 'there are none'}")
+        raise NoSuchRecord(f"{shortened(name)} is no operator: {', '.join(sorted(people)) or 'there are none'}")
     left = {each: person for each, person in people.items() if each != name}
     _refuse_too_few(people, left)
     return left

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from cryptosupport.domain.books import Records
-from cryptosupport.domain.errors import BadSettings, Refused, Tampered
+from cryptosupport.domain.errors import BadSettings, Edited, Refused, Tampered
+from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.statements import Signed, Statement
@@ -85,7 +86,7 @@ class People:
         person = self.operators.people.get(name)
         if person is None:
             known = ", ".join(sorted(self.operators.people))
-            raise Refused(f"{name} is no operator of this desk: {known}")
+            raise Refused(f"{shortened(name)} is no operator of this desk: {known}")
         if not person.roles.intersection(roles):
             has, needed = ", ".join(sorted(person.roles)), " or ".join(sorted(roles))
             raise Refused(f"{name} has the role {has}, and this takes {needed}")
@@ -179,12 +180,12 @@ def _counts(
 def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, Operator] | None, where: str) -> str:
     """Hold the file against the operators in force; say what to warn of ("" for nothing).
 
-    An older version that the ledger still knows does no harm. Raises `BadSettings` for any other file.
+    An older version that the ledger still knows does no harm. Raises `Edited` for any other file.
     """
     content = content_of(file or {})
     if not operators:
         if file:
-            raise BadSettings(
+            raise Edited(
                 f"{where} names people, and nobody has signed it: two of them run `cryptosupport operator sign "
                 "--operator NAME`, or remove the file"
             )
@@ -193,7 +194,7 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
         return ""
     if any(content == content_of(each.people) for each in versions):
         return f"{where} is an older version: copy the one in force, which `cryptosupport operator list` shows"
-    raise BadSettings(
+    raise Edited(
         f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`, "
         "and put back the file, or have the change signed with `cryptosupport operator add` and `remove`"
     )

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 from cryptosupport.domain.audit import PROGRAM, Act, Entry
 from cryptosupport.domain.books import Ledger, Records
-from cryptosupport.domain.errors import BadInput, Refused, SupportError, Tampered
+from cryptosupport.domain.errors import BadInput, BadList, Refused, SupportError, Tampered
 from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.requests import utc_milliseconds
 from cryptosupport.domain.screening import Hit, Listed, ListHead, ListKind, Lists, digest
 from cryptosupport.domain.wording import iso_time
 
-IMPORTED, REFUSED, REMOVED = "screen.imported", "screen.refused", "screen.removed"
-"""What the audit log calls an import, one that was refused, and a list that was taken away."""
+IMPORTED, REMOVED = "screen.imported", "screen.removed"
+"""What the audit log calls an import, and a list that was taken away."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _STOPPING = (ListKind.SANCTIONS, ListKind.BLOCK)
@@ -84,10 +84,10 @@ def import_list(
     """Make ``entries`` of the file ``source`` the list ``name``: what is not among them is delisted.
 
     ``as_of`` is the moment that the file names (milliseconds since 1970), ``sha256`` its hash. Raises `BadInput` for a
-    bad name, a list of another kind under this name, an empty list, or one of a time to come; `Refused` for one that is
-    older than the list or names no time any more, unless ``older``, and for one of less than half of the entries,
-    unless ``shrink``. Who is not ``trusted`` may only renew a list of sanctions that is there, and accept neither. A
-    refusal is written into the audit log, and nothing else changes.
+    bad name; `BadList` for a list of another kind under this name, an empty list, or one of a time to come; `Refused`
+    for one that is older than the list or names no time any more, unless ``older``, and for one of less than half of
+    the entries, unless ``shrink``. Who is not ``trusted`` may only renew a list of sanctions that is there, and accept
+    neither.
     """
     if not _NAME.fullmatch(name):
         raise BadInput(f'"{shortened(name)}" names no list: write small letters, digits, dots and dashes, such as ofac')
@@ -98,8 +98,7 @@ def import_list(
         refusal = refusal or _refusal(file, before, records.now, shrink, older)
         if refusal is None:
             return _import(records, file, before)
-        facts = {"kind": kind.value, "source": file.source, "sha256": sha256, "why": refusal.message}
-        records.log(Act(REFUSED, name, who, facts))
+    refusal.facts = {"list": name, "kind": kind.value, "source": file.source, "sha256": sha256}
     raise refusal
 
 
@@ -226,11 +225,11 @@ def _refusal(file: _File, before: Checked, now: int, shrink: bool, older: bool) 
     count = max(len(before.entries), int(said.get("entries") or 0))
     again = f"`cryptosupport screen import FILE --list {file.name}`"
     if kind is not None and kind != file.kind:
-        return BadInput(f"{file.name} is a list of kind {kind}, not {file.kind}: import this one under another name")
+        return BadList(f"{file.name} is a list of kind {kind}, not {file.kind}: import this one under another name")
     if not file.entries and not (shrink and count and file.kind is not ListKind.SANCTIONS):
-        return BadInput(f"{file.source} has no address in it, and {file.name} stays as it is: look at the file")
+        return BadList(f"{file.source} has no address in it, and {file.name} stays as it is: look at the file")
     if file.as_of is not None and file.as_of > now + _DAY:
-        return BadInput(f"{file.source} says that it is of {_iso(file.as_of)}, which is to come: look at the file")
+        return BadList(f"{file.source} says that it is of {_iso(file.as_of)}, which is to come: look at the file")
     if as_of is not None and not older:
         if file.as_of is None:
             return Refused(f"{file.source} does not tell of when it is, and {file.name} was of {as_of}: --accept-older")

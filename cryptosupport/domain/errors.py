@@ -2,7 +2,8 @@
 
     SupportError                1  something unexpected
     |-- BadInput                2  what was typed or piped in cannot be used
-    |   `-- NotATxid            2  an address, a cut id, or no id at all
+    |   |-- NotATxid            2  an address, a cut id, or no id at all
+    |   `-- BadList             2  a screening list was cut short, or is none
     |-- Refused                 3  policy, a freeze or the rules for people say no
     |   |-- Frozen              3  a freeze covers it
     |   `-- Tampered            3  the ledger was changed behind this program
@@ -13,12 +14,14 @@
     |   `-- NodesFailed         6  no node of a chain gave a usable answer
     |-- OutcomeUnknown          7  it may or may not have happened: kept, never guessed
     |-- BadSettings             8  a settings file is wrong or missing
-    |   `-- ClockWentBack       8  the machine's clock is behind what the ledger has recorded
+    |   |-- ClockWentBack       8  the machine's clock is behind what the ledger has recorded
+    |   `-- Edited              8  a settings file is not the one that two people signed
     |-- Waits                   9  recorded, waits for a person or for headroom
     |-- Locked                 75  another run holds the lock
     `-- Interrupted           130  stopped by the user, after printing what is known
 
-The class docstring is the default message. Commands turn an error into text or JSON and exit with `exit_code`.
+The class docstring is the default message. Commands turn an error into text or JSON and exit with `exit_code`. What is
+`audited` may be an attack: it is written into the audit log.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ class SupportError(Exception):
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "support_error"
+    audited: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
@@ -53,10 +57,17 @@ class NotATxid(BadInput):
     """This is not a transaction id."""
 
 
+class BadList(BadInput):
+    """This file cannot be used as a screening list."""
+
+    audited = True
+
+
 class Refused(SupportError):
     """Refused by policy, by a freeze, or by the rules for people."""
 
     exit_code = 3
+    audited = True
 
 
 class Frozen(Refused):
@@ -122,6 +133,12 @@ class BadSettings(SupportError):
 
 class ClockWentBack(BadSettings):
     """The clock shows a time before that of an earlier decision."""
+
+
+class Edited(BadSettings):
+    """A settings file is not the one that two people signed."""
+
+    audited = True
 
 
 class Waits(SupportError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import IO
 
-from cryptosupport.domain.errors import BadInput
+from cryptosupport.domain.errors import BadInput, BadList
 from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.screening import AsOf, Listed, ListKind
 from cryptosupport.outside.addresslines import read_lines
@@ -36,7 +36,7 @@ class ListFile:
 
 
 def read_list(source: IO[bytes], name: str, kind: ListKind, form: str | None = None) -> ListFile:
-    """Read a file or pipe, called ``name``, to its end: all of it or, with `BadInput` that tells the line, nothing.
+    """Read a file or pipe, called ``name``, to its end: all of it or, with `BadList` that tells the line, nothing.
 
     ``form`` is one of `FORMS`; without one a `<` in front makes it XML. Of an XML file of any length only the entries
     are kept in memory.
@@ -44,7 +44,7 @@ def read_list(source: IO[bytes], name: str, kind: ListKind, form: str | None = N
     try:
         return _read(source, kind, form)
     except BadInput as error:
-        raise BadInput(f"{shortened(name)}: {error.message}; nothing was imported", **error.facts) from error
+        raise BadList(f"{shortened(name)}: {error.message}; nothing was imported", **error.facts) from error
 
 
 def _read(source: IO[bytes], kind: ListKind, form: str | None) -> ListFile:

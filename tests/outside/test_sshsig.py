@@ -436,15 +436,12 @@ def test_a_public_key_is_enough_when_an_agent_holds_the_private_half(tmp_path: P
     assert fault(public(tmp_path / "key"), MESSAGE, done.stdout) is None, done.stderr
 
 
-SIGN = (
-    """
+SIGN = f"""
 import sys
 from pathlib import Path
 from cryptosupport.outside.sshsig import sign_with_ssh_keygen
-sys.stdout.write(sign_with_ssh_keygen(Path(sys.argv[1]), %r))
+sys.stdout.write(sign_with_ssh_keygen(Path(sys.argv[1]), {MESSAGE!r}))
 """
-    % MESSAGE
-)  # noqa: UP031
 AGENT = (
     """
 import os, subprocess, sys
