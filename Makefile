@@ -1,4 +1,5 @@
 # make demo    transactions of every fate on private nodes, requests of every kind at a desk, and what is said of each
+# make crash   the program killed at every statement and commit, and run again
 # make test    linters, types, import rules, tests against real nodes, coverage
 # make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #
@@ -32,6 +33,10 @@ test: .venv/.installed-test nodes
 	.venv/bin/coverage run -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --include='cryptosupport/domain/*,cryptosupport/desk/*' --fail-under=95
+
+.PHONY: crash
+crash: .venv/.installed-test nodes
+	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -q -k "killed_at_any or killed_anywhere or dies_anywhere" tests
 
 .PHONY: bench
 bench: .venv/.installed-test nodes

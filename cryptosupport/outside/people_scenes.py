@@ -32,7 +32,7 @@ def _coming_into_force() -> Iterator[Step]:
     both = {"state": "active", "signed_by.1": "bob"}
     yield Step("Bob signs: the first two by each other", ("operator", "sign", *_by("bob")), 0, both)
     submit = _submit("w-12", "0.25")
-    unsigned = {"error.code": "bad_settings"}
+    unsigned = {"error.code": "edited"}
     yield Step("From now on a policy that nobody signed stops the desk", submit, 8, unsigned)
     files = {"draft.toml": _DRAFT}
     propose = ("policy", "propose", "draft.toml", *_by("alice"))

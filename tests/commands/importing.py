@@ -14,6 +14,7 @@ from importlib import import_module
 from cryptosupport.context import Context
 from cryptosupport.desk.screen_lists import load_lists
 from tests.commands.submitting import LOADED, in_a_child, submit
+from tests.crashing import fatal_points
 
 
 def listed(configs: str, data: str) -> Callable[[], list[str]]:
@@ -46,7 +47,7 @@ def kill_everywhere(configs: str, data: str, earlier: str, new: str) -> dict[str
     before = now()
     _, told = run(new)
     after, points, wrong = now(), told[1] if told else 0, []
-    for fatal in range(1, points + 1):
+    for fatal in fatal_points(points, 5):
         run(earlier)
         killed, _ = run(new, fatal)
         left = now()

@@ -21,11 +21,10 @@ from typing import Any
 from cryptosupport.commands import run
 from cryptosupport.context import Context
 from tests.commands.submitting import LOADED, emptied, in_a_child, recorded, submit
+from tests.crashing import fatal_points
 
 ANN, BEN = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 REQUESTS = [("allowed", ANN, "1"), ("seen", ANN, "4"), ("over", BEN, "4"), ("queued", BEN, "2.5")]
-_STEP = 9
-"""On PostgreSQL, where each ledger is made anew, every so many points are enough: transactions are the same."""
 
 TOGETHER = ("cryptosupport.desk.run_once", "cryptosupport.desk.screen_lists", "cryptosupport.desk.value_late")
 
@@ -98,7 +97,7 @@ def kill_everywhere(configs: str, data: str, url: str) -> dict[str, Any]:
 
     _, (expected, points) = in_a_child(submit(fresh(), 0))
     whole, wrong = ended(), []
-    for fatal in range(1, points + 1, _STEP if slow else 1):
+    for fatal in fatal_points(points, 31 if slow else 11, 3 if slow else 1):
         arguments = fresh()
         killed, _ = in_a_child(submit(arguments, fatal))
         _, again = in_a_child(submit(arguments, 0))

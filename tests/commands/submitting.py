@@ -24,6 +24,7 @@ from cryptosupport.desk.verify_audit import verify
 from cryptosupport.domain.books import Wanted
 from cryptosupport.ledger.engine import is_made, reading
 from cryptosupport.ledger.schema import revision
+from tests.crashing import fatal_points
 
 LOADED = (
     *("alembic.command", "alembic.runtime.environment", "cryptography.hazmat.primitives.serialization", "psycopg"),
@@ -157,7 +158,7 @@ def kill_everywhere(configs: str, data: str, source: str, url: str) -> dict[str,
     _, (expected, points) = in_a_child(submit(arguments, 0))
     _, whole = in_a_child(recorded(configs, folder))
     wrong = []
-    for fatal in range(1, points + 1):
+    for fatal in fatal_points(points, 29 if url.startswith("postgresql") else 11):
         folder, arguments = fresh(fatal)
         killed, _ = in_a_child(submit(arguments, fatal))
         _, changed = in_a_child(verified(configs, folder))

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from cryptosupport.desk.screen_lists import IMPORTED, Imported, check_lists, import_list, load_lists
 from cryptosupport.desk.show_lists import Freshness, ListState, list_ages, list_states
 from cryptosupport.domain.audit import Entry
-from cryptosupport.domain.errors import BadInput, Refused, SupportError, Tampered
+from cryptosupport.domain.errors import BadInput, BadList, Refused, SupportError, Tampered
 from cryptosupport.domain.screening import Listed, ListKind, Lists, key_of
 from cryptosupport.ledger import tables
 from cryptosupport.ledger.auditing import entries as audit_entries
@@ -176,12 +176,12 @@ Take = Callable[[Desk], object]
 REFUSALS: dict[str, tuple[type[SupportError], str, Take]] = {
     "an older file": (Refused, "take back what came", lambda desk: desk.take(addresses(1, 2, 3), as_of=AS_OF - 1000)),
     "a file without its time": (Refused, "does not tell of when", lambda desk: desk.take(addresses(1, 2), as_of=None)),
-    "a file of a time to come": (BadInput, "is to come", lambda desk: desk.take(addresses(1), as_of=START + 2 * DAY)),
-    "another kind": (BadInput, "a list of kind sanctions, not memo", lambda desk: desk.take(addresses(1), kind="memo")),
-    "nothing": (BadInput, "no address in it", lambda desk: desk.take([])),
-    "nothing, accepted": (BadInput, "no address in it", lambda desk: desk.take([], shrink=True)),
+    "a file of a time to come": (BadList, "is to come", lambda desk: desk.take(addresses(1), as_of=START + 2 * DAY)),
+    "another kind": (BadList, "a list of kind sanctions, not memo", lambda desk: desk.take(addresses(1), kind="memo")),
+    "nothing": (BadList, "no address in it", lambda desk: desk.take([])),
+    "nothing, accepted": (BadList, "no address in it", lambda desk: desk.take([], shrink=True)),
     "less than half": (Refused, "has 1 entries, and ofac had 4", lambda desk: desk.take(addresses(1))),
-    "nothing under a new name": (BadInput, "no address", lambda desk: desk.take([], "new", "block", shrink=True)),
+    "nothing under a new name": (BadList, "no address", lambda desk: desk.take([], "new", "block", shrink=True)),
 }  # fmt: skip
 
 
