@@ -22,6 +22,7 @@ from cryptosupport import __version__
 from cryptosupport.commands import params
 from cryptosupport.context import Context, say
 from cryptosupport.domain.errors import Interrupted, SupportError
+from cryptosupport.domain.identifiers import without_secrets
 
 _INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
 _NOT_COMMANDS = {"__init__", "params", "output", "approving", "policychanges", "withdrawals"}
@@ -140,7 +141,8 @@ def _fail(
     facts: object = None,
     usage: click.ClickException | None = None,
 ) -> int:
-    """Say what went wrong on stderr: as JSON when JSON was asked for, else as text."""
+    """Say what went wrong on stderr: as JSON when JSON was asked for, else as text; no secret is in it."""
+    message = without_secrets(message)
     if params.wants_json(arguments):
         import json
 

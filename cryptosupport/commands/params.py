@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from cryptosupport.domain.errors import BadInput, SupportError
-from cryptosupport.domain.identifiers import shortened
+from cryptosupport.domain.identifiers import about_secret, shortened, without_secrets
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -51,6 +51,10 @@ def _common() -> list[click.Parameter]:
     ]
 
 
+_BY = "cryptosupport.by"
+"""Under which name a click context knows who gives the command."""
+
+
 class Command(click.Command):
     """A command that takes the common options too, and -h."""
 
@@ -63,8 +67,9 @@ class Command(click.Command):
         """Parse the command line. Raises `BadInput` for text that is no UTF-8; names of files may be any bytes."""
         rest = super().parse_args(ctx, args)
         for param in self.params:
-            if param.type is click.STRING and not ctx.resilient_parsing:
+            if isinstance(param.type, (type(click.STRING), Person, Reason)) and not ctx.resilient_parsing:
                 _refuse_other_bytes(ctx, param)
+        ctx.meta[_BY] = ctx.params.get("operator") or (ctx.params.get("revealed_to") or (None,))[0]
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -72,15 +77,17 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except SupportError as error:
-            if error.audited:
-                given = ctx.params.get
-                about = given("request_id") or given("name") or ""
-                ctx.obj.write_down(error, ctx.command_path, str(about), given("operator"))
+            given = ctx.params.get
+            if error.audited and not given("dry_run"):
+                about = given("request_id") or given("name") or ", ".join(given("request_ids") or given("scopes") or ())
+                ctx.obj.write_down(error, ctx.command_path, about, ctx.meta[_BY])
             raise
 
 
 def _refuse_other_bytes(ctx: click.Context, param: click.Parameter) -> None:
-    """Raise `BadInput` for bytes that are no UTF-8: neither the ledger nor JSON can hold them."""
+    """Raise `BadInput` for bytes that are no UTF-8, which neither the ledger nor JSON can hold, and for an option that
+    holds a private key or a recovery phrase, which the audit log would keep for ever.
+    """
     given = ctx.params.get(param.name or "")
     for text in given if isinstance(given, tuple) else (given,):
         try:
@@ -88,6 +95,8 @@ def _refuse_other_bytes(ctx: click.Context, param: click.Parameter) -> None:
                 text.encode()
         except UnicodeEncodeError as error:
             raise BadInput(f"{param.get_error_hint(ctx)} is not UTF-8: {shortened(text)}", field=param.name) from error
+        if isinstance(param, click.Option) and isinstance(text, str) and without_secrets(text) != text:
+            raise BadInput(f"{param.get_error_hint(ctx)}: {about_secret('what is asked for')}", field=param.name)
 
 
 class Group(click.Group):

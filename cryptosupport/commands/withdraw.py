@@ -84,7 +84,8 @@ def submit(
     lines = None if source is None else RequestLines(source)
     batches = _batches(context, options, source, lines, form, operator)
     with _books(context, dry_run) as (ledger, premises):
-        intake = Intake(ledger, premises, _telling(context), context.same_policy, proven=proven)
+        vouched = context.people.vouched
+        intake = Intake(ledger, premises, _telling(context), context.same_policy, proven=proven, vouched=vouched)
         rows = out.progress(intake.take_in(batches), lines, context.options.quiet, "taking in")
         show_all(output, _taken(context, rows, lines is None), lines is None, ("repeated",), text_of(dry_run))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class WithFreezes(WithChanges):
         except SupportError as error:
             if not written:
                 raise
+            self._hear(error, operator)
             self.warn(f"the ledger does not know of it yet: {error.message}. It counts on this machine, by its file")
             made = freezes
         return [as_record(each, now) for each in made]
@@ -132,9 +134,19 @@ class WithFreezes(WithChanges):
         except Unreachable:
             raise
         except SupportError as error:
+            self._hear(error, operator)
             self.warn(f"it is not proven who freezes: {error.message}")
             proven = False
         return [replace(each, proven=proven) for each in freezes]
+
+    def _hear(self, error: SupportError, operator: str | None) -> None:
+        """A freeze counts whatever was found meanwhile, and what was found is written down."""
+        if error.audited:
+            self.write_down(error, "cryptosupport freeze add", "", operator)
+
+    @abstractmethod
+    def write_down(self, error: SupportError, command: str, about: str, by: str | None) -> None:
+        """Write into the audit log that ``command`` was refused."""
 
     def lift(self, scopes: Sequence[str], operator: str, hand: Hand) -> list[dict[str, Any]]:
         """Lift freezes, and take those that are lifted out of this machine's file; as records."""

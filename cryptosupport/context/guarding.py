@@ -132,13 +132,15 @@ class WithGuards(WithFreezes):
 
         try:
             if not isinstance(error, Tampered):
-                if self.has_file_of_ledger():
-                    note_refusal(self.ledger(make=False), command, about, by, error)
+                if self.has_file_of_ledger() and not self._no_ledger_yet():
+                    proven = by is not None and by in self.people_in_force.proven
+                    note_refusal(self.ledger(make=False), command, about, by, error, proven)
             elif self._engine is not None:  # what was found where no ledger was opened is not of this desk
                 write_down(self.ledger(make=False), self.alarms, error)
-        except SupportError as other:
+        except (Exception, KeyboardInterrupt) as other:  # whatever it is: it must not hide what was refused
             freezes = ", nor freeze the desk" if isinstance(error, Tampered) else ""
-            self.warn(f"what was found cannot be written down{freezes}: {other.message}")
+            why = other.message if isinstance(other, SupportError) else type(other).__name__
+            self.warn(f"what was found cannot be written down{freezes}: {why}")
 
     def guarded(self) -> Guarded:
         """What `doctor` examines beside the policy."""

@@ -50,7 +50,7 @@ class WithPeople(WithLedger):
         from cryptosupport.desk.people import agree
 
         operators, versions, _ = self._versions
-        with self.as_signed():
+        with self.as_signed("operators.toml"):
             file = self.operators_file
         warning = agree(operators, versions, file, str(self.folder / "operators.toml"))
         if warning:
@@ -67,17 +67,16 @@ class WithPeople(WithLedger):
         return People(self._versions[0], fault, same_key, self.desk.approvals.fresh_ms, keys)
 
     @contextmanager
-    def as_signed(self) -> Iterator[None]:
-        """Read a file that two people signed: where there are people, one that cannot be read is not what they signed.
-
-        Raises `Edited`.
+    def as_signed(self, file: str) -> Iterator[None]:
+        """Read a ``file`` that two people signed. Raises `Edited` where there are people, since one that cannot be read
+        is not what they signed.
         """
         try:
             yield
         except BadSettings as error:
             if not self._versions[0]:
                 raise
-            raise Edited(error.message, **error.facts) from error
+            raise Edited(error.message, file=file) from error
 
     def signed_policies(self) -> list[Change]:
         """The policies that two signed, the one in force last; none while there are no operators."""

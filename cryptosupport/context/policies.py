@@ -29,7 +29,7 @@ class WithPolicies(WithPeople):
 
         where = str(self.folder / "policy.toml")
         self._policy_stamp = self._stamp()
-        with self.as_signed():
+        with self.as_signed("policy.toml"):
             policy = load_policy(self.folder, self.desk.desk.timezone)
         return self._with_addresses(self._signed(policy, where) if self.people.operators else policy, where)
 
@@ -45,7 +45,8 @@ class WithPolicies(WithPeople):
             what = "nobody has signed it" if not signed else "it was edited"
             raise Edited(
                 f"{where} is not the policy that two operators signed: {what}. Have it signed: "
-                f"`cryptosupport policy propose {where} --operator NAME`; or put back the one in force"
+                f"`cryptosupport policy propose {where} --operator NAME`; or put back the one in force",
+                file="policy.toml",
             )
         if file.hash != hashes[-1]:
             self.warn(f"{where} is an older policy; the one in force counts: `cryptosupport policy activate` writes it")
@@ -64,11 +65,13 @@ class WithPolicies(WithPeople):
 
     def same_policy(self) -> None:
         """Raise `BadSettings` when policy.toml is another one than when this run read it."""
-        from cryptosupport.domain.errors import BadSettings
+        from cryptosupport.domain.errors import BadSettings, Edited
 
         if self._stamp() != self._policy_stamp:
             where = self.folder / "policy.toml"
-            raise BadSettings(f"{where} was changed meanwhile: what was told is recorded; run it again for the rest")
+            kind = Edited if self.people.operators else BadSettings
+            said = f"{where} was changed meanwhile: what was told is recorded; run it again for the rest"
+            raise kind(said, file="policy.toml")
 
     def _stamp(self) -> tuple[int, int, int] | None:
         """What tells one version of policy.toml from another."""

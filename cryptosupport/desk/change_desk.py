@@ -289,8 +289,11 @@ def with_operator(
         if other.name != new.name and same_key(other.key, new.key):
             raise Refused(f"this key is that of {other.name} already: one person is one operator, with one key")
     for name, key in intake.items():
-        if same_key(key, new.key):
-            raise Refused(f"this key signs requests as {name} ([intake] keys): an operator needs another one")
+        if same_key(key, new.key) and (name, frozenset({Role.INTAKE})) != (new.name, new.roles):
+            raise Refused(
+                f"this key signs requests as {name} ([intake] keys): an operator needs another one; the key itself is "
+                f"vouched for as {name} with the role intake alone"
+            )
     return {**people, new.name: new}
 
 

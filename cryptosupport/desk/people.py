@@ -43,6 +43,7 @@ class People:
     """What is needed to know who speaks. ``fresh`` is how old a signature may be when it is handed in, in milliseconds.
 
     ``intake`` are the public keys that sign requests, by name; ``same_key`` says whether two lines are one key.
+    ``proven`` are those who have shown in this run that they say what they say.
     """
 
     operators: Operators
@@ -50,6 +51,19 @@ class People:
     same_key: Callable[[str, str], bool]
     fresh: int
     intake: dict[str, str] = field(default_factory=dict)
+    proven: set[str] = field(default_factory=set, compare=False)
+
+    @property
+    def vouched(self) -> frozenset[str]:
+        """The names of keys that sign requests and that two operators signed: operators with no role but intake.
+
+        Any other key may be of whoever can write desk.toml, be it one of those who approve.
+        """
+        people = self.operators.people
+        known = ((name, people[name]) for name in self.intake if name in people)
+        return frozenset(
+            name for name, it in known if it.roles == {Role.INTAKE} and self.same_key(self.intake[name], it.key)
+        )
 
     def need(self) -> None:
         """Raise `BadSettings` where there is nobody to ask."""
@@ -63,10 +77,13 @@ class People:
         """The operator who is proven to say ``action`` of ``subject`` now. Raises `Refused` with the reason."""
         said = signed.statement
         person = self.person(said.operator, roles)
+        fault = self.fault(person.key, said.signed, signed.signature)
+        if fault is not None:  # first: of what is not signed nothing is repeated
+            raise Refused(f"the signature of {said.operator} does not count: {fault}")
         if (said.action, said.subject) != (action, subject):
             raise Refused(
-                f"{said.operator} signed to {said.action} something else, or it has changed since: look at it again "
-                "and sign anew"
+                f"{said.operator} signed something else than to {action} this, or it has changed since: look at it "
+                "again and sign anew"
             )
         if said.ledger != records.ledger_id:
             raise Refused(f"{said.operator} signed this for another ledger")
@@ -76,9 +93,7 @@ class People:
             raise Refused(
                 f"{said.operator} signed this {when}, and a signature counts for {duration(self.fresh)}: sign anew"
             )
-        fault = self.fault(person.key, said.signed, signed.signature)
-        if fault is not None:
-            raise Refused(f"the signature of {said.operator} does not count: {fault}")
+        self.proven.add(person.name)
         return person
 
     def person(self, name: str, roles: Collection[Role]) -> Operator:
@@ -187,7 +202,8 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
         if file:
             raise Edited(
                 f"{where} names people, and nobody has signed it: two of them run `cryptosupport operator sign "
-                "--operator NAME`, or remove the file"
+                "--operator NAME`, or remove the file",
+                file="operators.toml",
             )
         return ""
     if content == content_of(operators.people):
@@ -196,7 +212,8 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
         return f"{where} is an older version: copy the one in force, which `cryptosupport operator list` shows"
     raise Edited(
         f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`, "
-        "and put back the file, or have the change signed with `cryptosupport operator add` and `remove`"
+        "and put back the file, or have the change signed with `cryptosupport operator add` and `remove`",
+        file="operators.toml",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cryptosupport.desk.cases import Cases, Incoming, Premises, Pricer, ask_ahead, in_base_units
@@ -52,7 +52,8 @@ class Intake:
 
     ``tell`` hears of those that waited and whose state changed. ``still`` is called before each batch, and raises when
     the settings are no longer those that the premises were made of. ``due`` is when what waits is decided again next
-    (milliseconds since 1970). ``proven``: a signature showed that the lines' maker is who they say.
+    (milliseconds since 1970). ``proven``: a signature showed that the lines' maker is who they say. ``vouched`` are the
+    keys of signed requests that count as proof of who brought them.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Intake:
         still: Callable[[], None] = lambda: None,
         due: int = 0,
         proven: bool = False,
+        vouched: Collection[str] = (),
     ) -> None:
         self._ledger = ledger
         self._premises = premises
@@ -71,6 +73,7 @@ class Intake:
         self._brought = 0
         self._due = due
         self._proven = proven
+        self._vouched = vouched
 
     def take_in(self, batches: Iterable[Sequence[Line]]) -> Iterator[Taken]:
         """Decide and record ``batches``, each in one transaction, and say what came of each line, in order.
@@ -141,7 +144,8 @@ class Intake:
         if decision.outcome is not Outcome.DENY:
             cases.taken(request, case.booking, decision.outcome)
             self._brought += case.booking.value or 0
-        maker, proven = (line.maker, self._proven) if request.signature is None else (request.signature.key, True)
+        key = None if request.signature is None else request.signature.key
+        maker, proven = (line.maker, self._proven) if key is None else (key, key in self._vouched)
         taken = recorded_as(number, request, case.booking, decision, maker, books.now)
         return replace(taken, proven=proven, expires_at=self._premises.expires_at(decision, books.now))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptosupport.domain.errors import BadInput
-from cryptosupport.domain.identifiers import shortened
+from cryptosupport.domain.identifiers import about_secret, shortened, without_secrets
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.screening import key_of
 
@@ -83,6 +83,8 @@ def read_scope(text: str) -> Scope:
     if kind not in KINDS or not equals:
         known = ", ".join([ALL, *(f"{each}=..." for each in KINDS)])
         raise BadInput(f'"{shortened(text)}" is no scope of a freeze: write one of {known}')
+    if without_secrets(value) != value:
+        raise BadInput(about_secret("what to freeze"))
     broken = not value.isprintable() or "\ufffd" in value  # as which bytes are read that are no UTF-8
     if not value or broken or value != value.strip() or len(value) > _LONGEST:
         raise BadInput(f'"{shortened(text)}" names nothing: write {kind}=NAME, in up to {_LONGEST} characters')

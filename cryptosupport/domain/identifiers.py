@@ -23,6 +23,12 @@ _PRIVATE_KEY = re.compile(
     r"(?<![0-9a-zA-Z])(?:[5KLc9][1-9A-HJ-NP-Za-km-z]{50,51}|[a-zA-Z]prv[1-9A-HJ-NP-Za-km-z]{100,112})(?![0-9a-zA-Z])"
 )
 _PHRASE_WORDS = frozenset({12, 15, 18, 21, 24})
+# Inside a longer text: BIP 39 has words of 3 to 8 letters, none of them one of those that hold sentences together.
+_PHRASE_INSIDE = re.compile(
+    r"(?<![0-9a-z])(?:(?!(?:the|and|that|with|from|this|they|was|were|has|have|had|not|but|are|for|which|there|their)\b)"
+    r"[a-z]{3,8}(?:[\s_-]+(?:[0-9]{1,2}[.):]?\s*)?|(?![0-9a-z]))){12,24}",
+    re.ASCII | re.IGNORECASE,
+)
 _BETWEEN_WORDS = re.compile("[,;\"'\u3001\uff0c]")
 _CUT = re.compile(r"…|\.\.+|\*\*+")
 # Spaces, quotes and brackets around an id; zero-width and direction characters anywhere in it.
@@ -89,6 +95,19 @@ def is_secret(text: str) -> bool:
         return True
     words = _BETWEEN_WORDS.sub(" ", text).split()
     return len(words) in _PHRASE_WORDS and all(word.isalpha() and len(word) <= 8 for word in words)
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with "…" for each private key and recovery phrase in it; a phrase is told by its words, and roughly.
+
+    >>> without_secrets("seed: " + "zoo " * 11 + "wrong, they said")
+    'seed: …, they said'
+    """
+    return _PHRASE_INSIDE.sub("…", _PRIVATE_KEY.sub(_hidden, text))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return found[0] if _HEX.fullmatch(found[0].lower()) else "…"
 
 
 def about_secret(wanted: str) -> str:
@@ -172,5 +191,6 @@ def shortened(text: str) -> str:
     """At most 80 printable characters of a text that somebody else wrote; of a secret nothing: "…"."""
     if is_secret(text):
         return "…"
+    text = without_secrets(text[:LONGEST])
     clean = "".join(character if character.isprintable() else "?" for character in text)
     return clean if len(clean) <= 80 else f"{clean[:60]}…{clean[-12:]}"

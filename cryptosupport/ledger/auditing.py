@@ -113,8 +113,7 @@ def told(after: Withdrawal, before: Withdrawal | None = None, act: Act | None = 
         facts |= {"outcome": decision.outcome.value, "policy": decision.policy}
         facts |= {"prices": " ".join(f"{symbol}={usd}" for symbol, usd in decision.prices)}
     if before is None:
-        who = after.maker if after.maker is None or after.proven else f"{after.maker} (unproven)"
-        return Act("withdrawal.requested", after.request.request_id, who or after.source, facts)
+        return Act("withdrawal.requested", after.request.request_id, _maker(after), facts)
     if act is None:
         return Act(f"withdrawal.{after.state}", after.request.request_id, facts=facts)
     return Act(act.kind, after.request.request_id, act.who, {**act.facts, **facts})
@@ -126,6 +125,14 @@ def entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
     while page := connection.execute(query.where(_A.number > after)).all():
         yield from map(entry_of, page)
         after = page[-1].number
+
+
+def _maker(withdrawal: Withdrawal) -> str:
+    """Who brought it, as the log names them."""
+    maker = withdrawal.maker
+    if withdrawal.request.signature is not None:
+        return f"key {maker}"
+    return withdrawal.source if maker is None else f"operator {maker}" if withdrawal.proven else f"{maker} (unproven)"
 
 
 _PAGE = 1000

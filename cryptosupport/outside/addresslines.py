@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cryptosupport.domain.errors import BadInput
-from cryptosupport.domain.identifiers import shortened
+from cryptosupport.domain.identifiers import about_secret, is_secret, shortened, without_secrets
 from cryptosupport.domain.requests import utc_milliseconds
 from cryptosupport.domain.screening import AsOf, Listed, ListKind, key_of
 
@@ -79,6 +79,8 @@ class _Reader:
             yield AsOf(utc_milliseconds(said[1].strip()))
 
     def _header(self, text: str, number: int) -> Sequence[str]:
+        if without_secrets(text) != text:
+            raise ValueError(about_secret("a header line"))
         named = [cell.strip().lower() for cell in _row(text)]
         if "address" not in named:
             if len(named) > 1:
@@ -108,6 +110,8 @@ class _Reader:
 
     def _listed(self, cells: Mapping[str, str]) -> Listed:
         address = cells["address"]
+        if len(address) > _SHORTER_THAN_KEYS and is_secret(address):
+            raise ValueError(about_secret("an address"))
         if not _ADDRESS.fullmatch(address):
             raise ValueError(f'"{shortened(address)}" is no address')
         for name, cell in cells.items():
@@ -121,6 +125,7 @@ class _Reader:
 
 
 _NO_HEADER = ("address",)
+_SHORTER_THAN_KEYS = 50
 
 
 def _row(text: str) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryptosupport.domain.identifiers import without_secrets
 from cryptosupport.domain.operators import Operator, Role
 from cryptosupport.settings.reading import Section, convert, is_there, parse
 
@@ -30,7 +31,7 @@ class OperatorSettings(Section, frozen=True):
 
 def name_fault(name: str) -> str | None:
     """What is wrong with the name of an operator; None when it is good."""
-    good = _NAME.fullmatch(name) is not None
+    good = _NAME.fullmatch(name) is not None and without_secrets(name) == name
     return None if good else "write up to 64 letters, digits, - and _, beginning with a letter or digit"
 
 

@@ -50,15 +50,16 @@ def logged(run: Program, done: Run, command: str, subject: str, who: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("by", "said"),
-    [("alice", "alice brought w-1"), ("mallory", "mallory is no operator"), (PHRASE, "… is no operator")],
-    ids=["the maker", "a stranger", "a private key by mistake"],
+    ("by", "said", "who"),
+    [
+        ("alice", "alice brought w-1", "operator alice"),
+        ("mallory", "mallory is no operator", "mallory (unproven)"),
+    ],
 )
-def test_who_may_not_approve_is_logged(waiting: Program, by: str, said: str) -> None:
+def test_who_may_not_approve_is_logged(waiting: Program, by: str, said: str, who: str) -> None:
     done = waiting("withdraw", "approve", "w-1", "--operator", by)
     refused(done, 3, said)
-    assert PHRASE not in done.stderr
-    logged(waiting, done, "withdraw approve", "w-1", f"{'…' if by == PHRASE else by} (unproven)")
+    logged(waiting, done, "withdraw approve", "w-1", who)
     assert state(waiting) == "awaiting_approval"
 
 
@@ -89,7 +90,7 @@ def test_a_replayed_word_is_logged(waiting: Program, tmp_path: Path) -> None:
     given = statement_of_bob(waiting, tmp_path / "said")
     submitted(waiting, "w-2")
     done = waiting("withdraw", "approve", "w-2", "--operator", "bob", *given)
-    refused(done, 3, "bob signed to approve something else")
+    refused(done, 3, "bob signed something else than to approve this")
     logged(waiting, done, "withdraw approve", "w-2", "bob (unproven)")
     assert waiting("withdraw", "hold", "w-1", "--reason", "look", "--operator", "carol").exit_code == 0
     assert waiting("withdraw", "release", "w-1", "--reason", "seen", "--operator", "carol").exit_code == 9
@@ -114,7 +115,7 @@ def test_a_word_after_the_time_to_approve_is_logged(run: Program, configs: Path)
     time.sleep(1.1)
     done = run(*APPROVE)
     refused(done, 3, "w-1 expired at")
-    logged(run, done, "withdraw approve", "w-1", "bob (unproven)")
+    logged(run, done, "withdraw approve", "w-1", "operator bob")
     assert state(run) == "expired"
 
 
@@ -131,7 +132,7 @@ def test_a_word_under_a_freeze_is_logged(waiting: Program) -> None:
     assert waiting("freeze", "add", "all", "--reason", "look", "--operator", "carol").exit_code == 0
     done = waiting(*APPROVE)
     refused(done, 3, "w-1 is frozen")
-    logged(waiting, done, "withdraw approve", "w-1", "bob (unproven)")
+    logged(waiting, done, "withdraw approve", "w-1", "operator bob")
 
 
 def test_each_attempt_of_a_person_is_logged(waiting: Program) -> None:
@@ -157,7 +158,7 @@ def test_an_edited_settings_file_is_logged_once_a_day(waiting: Program, configs:
     done = waiting("withdraw", "run")
     refused(done, 8, file)
     path.write_text(whole)
-    logged(waiting, done, "withdraw run", "", "cryptosupport")
+    logged(waiting, done, "withdraw run", file, "cryptosupport")
     path.unlink()
     assert waiting("withdraw", "run").exit_code == 8
     assert waiting("withdraw", "submit", *options(asked("w-2"))).exit_code == 8
@@ -189,7 +190,7 @@ def test_a_list_that_is_cut_short_or_old_is_logged(run: Program, tmp_path: Path)
     for text, (code, said) in cases.items():
         done = run("screen", "import", sdn(tmp_path, text), *ofac)
         refused(done, code, said)
-        logged(run, done, "screen import", "ofac", "carol (unproven)")
+        logged(run, done, "screen import", "ofac", "operator carol")
     (_, old, _, empty) = refusals(run)
     assert old["facts"]["source"] == "list.csv"
     assert len(old["facts"]["sha256"]) == len(empty["facts"]["sha256"]) == 64
@@ -212,3 +213,93 @@ def test_a_log_that_takes_nothing_hides_no_refusal(waiting: Program, tmp_path: P
     done = waiting("withdraw", "approve", "w-1", "--operator", "alice")
     refused(done, 3, "error: alice brought w-1", "cannot be written down")
     assert state(waiting) == "awaiting_approval"
+
+
+# -- what the log must not say ---------------------------------------------------------------------------------------
+
+WIF = "5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTJ"
+"""The private key of the Bitcoin wiki's page on the wallet import format."""
+
+
+def test_no_secret_that_was_put_in_the_wrong_place_is_kept(waiting: Program, configs: Path, tmp_path: Path) -> None:
+    whole = {name: (configs / name).read_text() for name in ("policy.toml", "operators.toml")}
+    for secret in (WIF, PHRASE):
+        for name, text in (("policy.toml", f'"{secret}" = 1\n'), ("operators.toml", f'["{secret}"]\n')):
+            (configs / name).write_text(text + whole[name])
+            done = waiting("withdraw", "run")
+            refused(done, 8)
+            assert secret not in done.stderr
+            (configs / name).write_text(whole[name])
+        ofac = ("--list", "ofac", "--operator", "carol")
+        for text in (f"seed: {secret}", f"1. {secret}", f"address,{secret}\n", secret):
+            done = waiting("screen", "import", sdn(tmp_path, text), *ofac)
+            refused(done, 2)
+            assert secret.lower() not in done.stderr.lower()
+        for given in (("--reason", secret, "--operator", "bob"), ("--reason", "x", "--operator", f"my seed {secret}")):
+            done = waiting("withdraw", "hold", "w-1", *given)
+            refused(done, 2, "a private key or a recovery phrase")
+            assert secret not in done.stderr
+        name = "zoo-" * 11 + "wrong" if secret == PHRASE else secret
+        add = ("--role", "ops", "--public-key", "keyring", "--operator", "alice")
+        assert waiting("operator", "add", name, *add).exit_code == 2
+        assert waiting("freeze", "add", f"customer={secret}", "--reason", "x").exit_code == 2
+    log = waiting("audit", "export").stdout.lower()
+    assert WIF.lower() not in log
+    assert PHRASE not in log
+    assert "zoo-zoo" not in log
+
+
+def test_what_stood_in_a_list_that_is_none_is_not_kept(waiting: Program, tmp_path: Path) -> None:
+    rows = "customer,address\n0x1,Jane Doe b. 1970-01-01\n"
+    done = waiting("screen", "import", sdn(tmp_path, rows), "--list", "book", "--kind", "allow", "--operator", "carol")
+    refused(done, 2, "Jane Doe")
+    assert "line 2" in refusals(waiting)[-1]["facts"]["why"]
+    assert "Jane" not in waiting("audit", "export").stdout
+
+
+def test_words_that_nobody_signed_are_not_put_into_anybodys_mouth(waiting: Program, tmp_path: Path) -> None:
+    given = statement_of_bob(waiting, tmp_path / "said")
+    text = (tmp_path / "said").read_text()
+    (tmp_path / "said").write_text(text.replace('"action":"approve"', '"action":"steal all the coins"'))
+    done = waiting(*APPROVE, *given)
+    refused(done, 3, "the signature of bob does not count")
+    assert "steal" not in done.stderr
+    logged(waiting, done, "withdraw approve", "w-1", "bob (unproven)")
+
+
+def test_an_insider_and_an_impostor_are_told_apart(waiting: Program) -> None:
+    done = waiting("screen", "import", "-", "--list", "ofac", "--operator", "carol", stdin="")
+    refused(done, 2, "has no address in it")
+    logged(waiting, done, "screen import", "ofac", "operator carol")
+
+
+def test_who_wanted_to_see_personal_data_is_named_each_time(waiting: Program) -> None:
+    for count in (1, 2):
+        done = waiting("withdraw", "show", "w-1", "--reveal", "--reason", "x", "--operator", "mallory")
+        refused(done, 3, "mallory is no operator")
+        logged(waiting, done, "withdraw show", "w-1", "mallory (unproven)")
+        assert len(refusals(waiting)) == count
+
+
+def test_a_forged_freeze_counts_and_is_logged(waiting: Program) -> None:
+    keyrings.set_password("operator-bob", OTHER)
+    done = waiting("freeze", "add", "customer=c-1", "--reason", "x", "--operator", "bob")
+    assert done.exit_code == 0
+    assert "it is not proven who freezes" in done.stderr
+    assert refusals(waiting)[-1]["who"] == "bob (unproven)"
+
+
+def test_a_dry_run_is_not_logged(waiting: Program) -> None:
+    done = waiting("withdraw", "reject", "w-1", "--reason", "x", "--operator", "mallory", "--dry-run")
+    assert done.exit_code in (0, 3)
+    assert refusals(waiting) == []
+
+
+def test_an_entry_that_somebody_put_in_hides_no_refusal(waiting: Program, configs: Path, tmp_path: Path) -> None:
+    sql(
+        tmp_path,
+        "insert into audit (number, at, kind, subject, who, facts, hash) select 999, at, 'refused', 'policy.toml', "
+        "'cryptosupport', '{}', hash from audit where number = 1",
+    )
+    (configs / "policy.toml").write_text(LOOSER)
+    refused(waiting("withdraw", "run"), 8, "it was edited")

@@ -18,7 +18,7 @@ from cryptosupport.outside.sshsig import sign as sign_bytes
 from tests.desk.deskkit import Desk
 
 FRESH = 15 * 60_000
-A, C, P, O = Role.APPROVER, Role.COMPLIANCE, Role.POLICY, Role.OPS  # noqa: E741
+A, C, P, O, I = Role.APPROVER, Role.COMPLIANCE, Role.POLICY, Role.OPS, Role.INTAKE  # noqa: E741
 ROLES = {"alice": {A, P, O}, "bob": {A, P}, "carol": {C, P}, "dave": {A, C}}
 """Four people of a desk."""
 

@@ -18,7 +18,7 @@ from cryptosupport.desk.run_once import run_once
 from cryptosupport.desk.take_in import Intake, Line
 from cryptosupport.domain.errors import BadSettings, NoSuchRecord, Refused
 from cryptosupport.domain.money import Quantity
-from cryptosupport.domain.operators import OPERATORS, Operators
+from cryptosupport.domain.operators import OPERATORS, Operators, Role
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.policy.rules import Per
 from cryptosupport.domain.statements import Signed, Statement
@@ -27,7 +27,7 @@ from cryptosupport.outside.sshkeys import public_line
 from cryptosupport.outside.sshsig import sign as sign_bytes
 from tests.desk.auditkit import entries, verified
 from tests.desk.deskkit import HOUR, Desk, policy, request, rule, sums
-from tests.desk.peoplekit import FRESH, KEYS, A, Hand, enrol, hand, operator, people_of, say
+from tests.desk.peoplekit import FRESH, KEYS, A, Hand, I, O, enrol, hand, nobody, operator, people_of, say
 
 EYES = rule("eyes", above_amount=Quantity(1, 0), approvals=1)
 FOUR_EYES = rule("four eyes", above_amount=Quantity(5, 0), approvals=2)
@@ -104,14 +104,49 @@ def test_an_unproven_maker_needs_one_more_person(desk: Desk, people: People, mak
 def test_a_maker_who_signs_requests_with_the_own_key_is_known_by_it(desk: Desk) -> None:
     enrol(desk)
     people = people_of(desk, {"backend": public_line(KEYS["bob"])})
-    asked = replace(request("w-1", "2"), signature=Signature("backend", "x"), signed=b"{}")
-    assert desk.take(asked)[0].proven
+    assert not keyed(desk, people).proven
     with pytest.raises(Refused, match="bob brought w-1"):
         say(desk, people, "approve", "w-1", "bob")
     hexadecimal = people_of(desk, {"backend": KEYS["bob"].public_key().public_bytes_raw().hex()})
     with pytest.raises(Refused, match="bob brought w-1"):
         say(desk, hexadecimal, "approve", "w-1", "bob")
-    assert say(desk, people, "approve", "w-1", "alice").withdrawal.state is State.APPROVED
+    assert say(desk, people, "approve", "w-1", "alice").missing == 1
+    assert say(desk, people, "approve", "w-1", "dave").withdrawal.state is State.APPROVED
+
+
+def keyed(desk: Desk, people: People) -> Withdrawal:
+    """A request that the key backend signed."""
+    asked = replace(request("w-1", "2"), signature=Signature("backend", "x"), signed=b"{}")
+    intake = Intake(desk.ledger, desk.premises, vouched=people.vouched, due=2**62)
+    (taken,) = intake.take_in([[Line(1, "w-1", asked, "file")]])
+    assert isinstance(taken.result, Withdrawal)
+    return taken.result
+
+
+def test_a_key_that_two_vouched_for_proves_the_maker(desk: Desk) -> None:
+    everyone = {name: operator(name) for name in ("alice", "bob")}
+    backend = replace(operator("mallory", I), name="backend")
+    key = {"backend": KEYS["mallory"].public_key().public_bytes_raw().hex()}
+    before = replace(nobody(desk), intake=key)
+    draft = draft_of({}, {**everyone, "backend": backend}, "file")
+    propose(desk.ledger, before, draft, "alice", hand("alice"), 0)
+    sign(desk.ledger, before, OPERATORS, "bob", hand("bob"))
+    people = people_of(desk, key)
+    assert keyed(desk, people).proven
+    assert say(desk, people, "approve", "w-1", "bob").withdrawal.state is State.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "key"), [("backend", O, "mallory"), ("other", I, "mallory"), ("backend", I, "dave")]
+)
+def test_no_other_key_proves_a_maker(desk: Desk, name: str, role: Role, key: str) -> None:
+    """Whoever can write desk.toml could name a key of their own there."""
+    enrol(desk)
+    people = people_of(desk, {"backend": public_line(KEYS[key])})
+    vouching = replace(operator("mallory", role), name=name)
+    people = replace(people, operators=Operators({**people.operators.people, name: vouching}, people.operators.version))
+    assert people.vouched == set()
+    assert not keyed(desk, people).proven
 
 
 def test_two_different_people_are_needed_where_two_are_asked_for(desk: Desk, people: People) -> None:
@@ -215,7 +250,7 @@ def test_a_statement_of_something_else_counts_for_nothing(desk: Desk, people: Pe
         signed_for(desk, "bob", "release", this),
         signed_for(desk, "bob", "operators", this),
     ):
-        with pytest.raises(Refused, match=r"bob signed to .* something else, or it has changed since"):
+        with pytest.raises(Refused, match=r"bob signed something else than to .* this, or it has changed since"):
             handed_in(desk, people, "bob", signed)
     with pytest.raises(Refused, match="bob signed this for another ledger"):
         handed_in(desk, people, "bob", signed_for(desk, "bob", "approve", this, ledger="another"))

@@ -287,7 +287,7 @@ def test_a_statement_that_is_replayed_lifts_no_later_freeze(desk: Desk) -> None:
     freeze(desk, "all", id="two")
     for name, used in hands.items():
         again = Hand(used.private, instead=used.signed[0])
-        with pytest.raises(Refused, match="signed to lift something else"):
+        with pytest.raises(Refused, match="signed something else than to lift this"):
             lift(desk.ledger, people_of(desk), [Scope("all")], name, again)
     assert counting(desk) == ["all"]
 

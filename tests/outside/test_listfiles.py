@@ -272,7 +272,7 @@ BROKEN = {
     "nothing": (TABLE + f"{LAZARUS},ETH,a\x00b\n", 5, "its label"),
     "a long line": (PLAIN + "0x" + "a" * 5000 + "\n", 6, "it is longer than any"),
     "customers of no allow list": (ALLOWED, 1, "only a list of kind allow has customers"),
-    "a private key": (f"{PLAIN}5{'J' * 50}\x07\n", 6, '"…" is no address'),
+    "a private key": (f"{PLAIN}5{'J' * 50}\x07\n", 6, "this looks like a private key"),
 }
 
 
