@@ -119,7 +119,8 @@ class ChainSettings(Section, frozen=True):
     """chains/NAME.toml. ``enabled = false``: asked only when named with --chain.
 
     ``explorer`` is a URL with {txid}; ``explorer_hosts`` are further places whose URLs people paste, each a host or a
-    host with the first part of the path ("blockchair.com/bitcoin").
+    host with the first part of the path ("blockchair.com/bitcoin"). ``in_flight`` is how many payouts of one wallet may
+    wait for a block at once.
     """
 
     given = ("name",)
@@ -131,6 +132,7 @@ class ChainSettings(Section, frozen=True):
     network: str | None = None
     endpoints: tuple[str | Endpoint, ...] = ()
     quorum: int = 1
+    in_flight: int = 16
     finality: str | None = None
     confirmations: int | None = None
     block_time: str = "12s"
@@ -155,6 +157,8 @@ class ChainSettings(Section, frozen=True):
             raise ValueError("give one of finality and confirmations, not both")
         if self.quorum < 1:
             raise ValueError("quorum: use 1 or more")
+        if not 1 <= self.in_flight <= 64:
+            raise ValueError("in_flight: use 1 to 64")
         if self.explorer is not None and not re.fullmatch(r"https?://[^{}]+\{txid\}[^{}]*", self.explorer):
             raise ValueError(f"explorer {self.explorer!r}: write it like https://example.com/tx/{{txid}}")
         try:

@@ -1,0 +1,162 @@
+"""What paying asks of a chain family and of whoever holds a key; adapters in chains and signers fit these shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from cryptosupport.domain.money import Asset
+from cryptosupport.domain.payouts import Kind, Payout, Plan, Seen
+from cryptosupport.domain.statements import Signed
+from cryptosupport.domain.withdrawals import Withdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What a withdrawal asks of its chain."""
+
+    request_id: str
+    asset: Asset
+    base_units: int
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the nodes say of a wallet at one moment.
+
+    ``seen`` is what became of each payout, by its id; those that nobody could tell of are missing, and ``troubles`` say
+    why. ``used`` is how many places the chain knows as taken (the nonce of the next transaction), ``pending`` the same
+    with what waits in the pool. ``holds`` is what the wallet has, by contract (None: the coin), in base units.
+    ``market`` is what fees are made of, in the family's words.
+    """
+
+    used: int
+    pending: int
+    holds: Mapping[str | None, int]
+    market: object
+    seen: Mapping[int, Seen] = field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unpayable:
+    """It would fail, or must not be tried: a person has to look (S43)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooDear:
+    """Fees are above a cap just now: it waits."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """The wallet does not hold enough: ``needs`` and ``has`` are base units of ``symbol``."""
+
+    symbol: str
+    needs: int
+    has: int
+
+
+Draft: TypeAlias = Plan | Unpayable | TooDear | Short
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """One payment that signed bytes make: to whom, of what (a contract, None for the coin), how many base units."""
+
+    destination: str
+    contract: str | None
+    base_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What signed or unsigned bytes do, read by code that did not write them.
+
+    ``source`` is whose signature it is ("" unsigned), ``network`` the chain that it counts on.
+    """
+
+    txid: str
+    network: str
+    source: str
+    claims: tuple[str, ...]
+    pays: tuple[Paid, ...]
+    max_fee: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of giving bytes to the nodes: ``taken`` is True where one has them now, None where nobody can tell.
+
+    False is a refusal of these very bytes, for the reason ``said``.
+    """
+
+    taken: bool | None
+    said: str
+
+
+class Payer(Protocol):
+    """Pays from one wallet on one chain, without any key."""
+
+    @property
+    def source(self) -> str:
+        """The address, or what else the wallet is known by on its chain."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many payouts may wait for a block at once."""
+
+    def survey(self, payouts: Sequence[Payout]) -> Survey:
+        """Ask the nodes how the wallet stands, and what became of each of ``payouts``. Raises `NodesFailed`."""
+
+    def draft(self, payments: Sequence[Payment], survey: Survey) -> list[Draft]:
+        """Make a plan for each payment, without its place, having tried it out. Raises `NodesFailed`.
+
+        What one spends is not there for the next.
+        """
+
+    def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:
+        """The plan at a place that nobody else has, and its claims."""
+
+    def dearer(self, payout: Payout, survey: Survey) -> Plan | TooDear:
+        """The last attempt once more, with a fee that replaces it."""
+
+    def self_send(self, payout: Payout, survey: Survey) -> Plan | TooDear:
+        """A payment to ourselves that takes the place of all attempts."""
+
+    def read(self, raw: bytes) -> Decoded:
+        """What signed bytes do, by a second decoder. Raises `Refused` for what cannot be read."""
+
+    def send(self, raws: Sequence[bytes]) -> list[Sent]:
+        """Give signed bytes to the nodes; what goes wrong is told, and nothing raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a signer is asked for: all that it needs to check what it signs by itself.
+
+    ``claims`` are those of the payout, ``statements`` what people signed about the ``withdrawals``.
+    """
+
+    ledger_id: str
+    chain: str
+    wallet: str
+    source: str
+    claims: tuple[str, ...]
+    kind: Kind
+    plan: Plan
+    withdrawals: tuple[Withdrawal, ...]
+    statements: tuple[Signed, ...] = ()
+
+
+class Signer(Protocol):
+    """Holds a key, and its own memory of what it signed."""
+
+    def sign(self, order: Order) -> bytes:
+        """The signed bytes. Raises `Refused` where it must not, `Unreachable` where it cannot be asked."""

@@ -1,0 +1,1 @@
+"""Paying on EVM chains: what is signed, read, sent and seen."""
