@@ -46,6 +46,7 @@ bench: .venv/.installed-test nodes
 nodes:
 	tools/install-anvil.sh
 	tools/install-bitcoind.sh
+	tools/install-spin.sh
 	tools/install-ssh-keygen.sh
 
 .venv/.installed: setup.cfg pyproject.toml tools/make-venv.sh

@@ -12,9 +12,10 @@ TOOLS = Path(__file__).parents[1] / "tools"
 INSTALLERS = {
     "install-anvil.sh": ("anvil",),
     "install-bitcoind.sh": ("bitcoind", "bitcoin-cli"),
+    "install-spin.sh": ("spin",),
     "install-ssh-keygen.sh": ("ssh-keygen",),
 }
-NEEDED = {"install-anvil.sh": "npm", "install-bitcoind.sh": "apt-get", "install-ssh-keygen.sh": "apt-get"}
+NEEDED = {name: "npm" if name == "install-anvil.sh" else "apt-get" for name in INSTALLERS}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def install(script: str, path: Path, target: Path) -> subprocess.CompletedProces
 @pytest.mark.parametrize("script", INSTALLERS)
 def test_a_program_on_path_is_left_as_it_is(script: str, bare: Path, tmp_path: Path) -> None:
     for name in INSTALLERS[script]:
-        (bare / name).write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+        (bare / name).write_text("#!/bin/sh\necho 'Spin Version 6'\n", encoding="utf-8")
         (bare / name).chmod(0o755)
     done = install(script, bare, tmp_path / "target")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -48,6 +49,12 @@ def test_without_a_way_to_fetch_it_says_what_to_do(script: str, needed: str, bar
     assert done.returncode == 1
     assert f"no {needed} on this machine" in done.stderr
     assert "on PATH do" in done.stderr
+
+
+def test_another_program_of_the_name_spin_is_not_taken_for_it(bare: Path, tmp_path: Path) -> None:
+    (bare / "spin").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    (bare / "spin").chmod(0o755)
+    assert install("install-spin.sh", bare, tmp_path / "target").returncode == 1
 
 
 @pytest.fixture
