@@ -12,6 +12,7 @@ from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.money import Quantity
 from cryptosupport.domain.operators import Change
+from cryptosupport.domain.payouts import Payouts
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.policy.rules import Booking
@@ -176,6 +177,10 @@ class Records(Protocol):
 
     def act_since(self, kind: str, who: str, since: int, place: int) -> int:
         """When somebody did the act of a kind that is the one at ``place`` (from 0) after a moment."""
+
+    @property
+    def payouts(self) -> Payouts:
+        """What paying knows and keeps."""
 
     @property
     def personal(self) -> PersonalData:

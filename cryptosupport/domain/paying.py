@@ -155,8 +155,30 @@ class Order:
     statements: tuple[Signed, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HighWater:
+    """How far a signer's memory has come: a ledger or a chain that knows of less, or of more, is not of its time.
+
+    ``store`` is its id: an empty one in its place has another. ``signatures`` counts those of one wallet, ``highest``
+    is its highest claim that is a number (a nonce), None without one.
+    """
+
+    store: str
+    signatures: int
+    highest: int | None
+
+
 class Signer(Protocol):
-    """Holds a key, and its own memory of what it signed."""
+    """Holds the key of a wallet, and its own memory of what it signed.
+
+    What it does raises `Unreachable` where it cannot be asked, `BadSettings` where its memory cannot be used.
+    """
 
     def sign(self, order: Order) -> bytes:
-        """The signed bytes. Raises `Refused` where it must not, `Unreachable` where it cannot be asked."""
+        """The signed bytes. Raises `Refused` where it must not."""
+
+    def signed(self, txid: str) -> bool:
+        """Whether it has signed this transaction, whatever a ledger remembers (B13)."""
+
+    def high_water(self) -> HighWater:
+        """How much it has signed for the wallet."""
