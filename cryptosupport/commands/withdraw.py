@@ -205,24 +205,31 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
 @params.output
 @click.pass_obj
 def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> None:
-    """Decide again what waits, once, and tell what changed: for cron. This version decides; it does not pay yet.
+    """Decide again what waits, pay what is approved, follow what is under way: one pass, for cron.
 
-    What nobody approved in time expires; what a new list has found is held. Old lists and
-    missing prices freeze the desk, as [freeze] in desk.toml says.
+    Each hot wallet with a signer pays, as many at once as its chain takes. What nobody approved
+    in time expires; what a new list has found is held. Old lists and missing prices freeze the
+    desk, as [freeze] in desk.toml says. Whatever stops a pass, the next one goes on from it.
 
     \b
-    Exit codes: 0 done, also with nothing to do or when another run is at it;
-    6 the ledger cannot be reached; 75 with --fail-if-locked.
+    Exit codes: 0 done, also with nothing to do or when another run is at it; 7 of some
+    nobody can tell yet whether they were paid; 6 a node or the ledger cannot be reached;
+    5 a wallet does not hold enough; 8 the settings are wrong; 75 with --fail-if-locked.
     """
+    from cryptosupport.desk.pay import pay
     from cryptosupport.desk.run_once import run_once
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     context.guard_settings()
-    moved: list[Withdrawal] = []
+    moved: dict[int, Withdrawal] = {}
     with _unless_locked(context, fail_if_locked), context.run_lock(_LOCK), _books(context, dry_run) as books:
-        moved = run_once(*books, context.alarms)
+        moved = {each.id: each for each in run_once(*books, context.alarms)}
         context.warn_of_freezes(books[0])
-    show_all(output, map(withdrawal_record, moved))
+        if not dry_run and context.paying_wallets:
+            paid = pay(context.paying(*books), context.paying_wallets, context.till)
+            moved |= paid.moved
+            context.tell_paid(paid)
+    show_all(output, map(withdrawal_record, moved.values()))
 
 
 for each in approving.COMMANDS:

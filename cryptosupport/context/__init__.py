@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cryptosupport.context.guarding import WithGuards
 from cryptosupport.context.machine import SystemClock, at_terminal, say
+from cryptosupport.context.paying import WithPaying
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import ChainFacts, Premises
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(WithGuards):
+class Context(WithPaying):
     """What a command works with."""
 
     # -- withdrawals

@@ -125,11 +125,17 @@ class Opening:
         return [self._open_chain(each, own_only) for each in settings]
 
     def _open_chain(self, settings: ChainSettings, own_only: bool) -> Chain:
+        family = self._family(settings)
+        settings, nodes = self._open_nodes(settings, own_only)
+        chain: Chain = family.open_chain(settings, nodes, self.clock)
+        return chain
+
+    def _open_nodes(self, settings: ChainSettings, own_only: bool = False) -> tuple[ChainSettings, Nodes]:
+        """The settings with all secrets resolved, and the chain's nodes."""
         from msgspec.structs import replace
 
         from cryptosupport.transport import open_nodes
 
-        family = self._family(settings)
         try:
             endpoints = tuple(
                 self._resolved(node, "url", "operator", "rpc_user", "rpc_password", "cookie_file")
@@ -141,8 +147,7 @@ class Opening:
         settings = replace(settings, endpoints=endpoints)
         nodes = open_nodes(settings, self.clock)
         self._opened.append(nodes)
-        chain: Chain = family.open_chain(settings, nodes, self.clock)
-        return chain
+        return settings, nodes
 
     @staticmethod
     def _family(settings: ChainSettings, module: str = "") -> Any:

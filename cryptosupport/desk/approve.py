@@ -10,11 +10,12 @@ from cryptosupport.desk.decide_anew import decide_anew, ended, give_back
 from cryptosupport.desk.freeze import refusal, take_file
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.people import Hand, People
+from cryptosupport.desk.put_on_hold import put_on_hold
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books, Ledger, Records
 from cryptosupport.domain.errors import NoSuchRecord, Refused, SupportError, Tampered
 from cryptosupport.domain.operators import Operator, Role
-from cryptosupport.domain.policy.decision import ON_HOLD, SCREENED, Outcome, Voice
+from cryptosupport.domain.policy.decision import SCREENED, Outcome
 from cryptosupport.domain.policy.judging import blocks
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawal_record import moment
@@ -268,23 +269,9 @@ def _hold(it: Speaking) -> Spoken:
     waited = before.state is State.WAITING
     if waited:  # who is held leaves the queue, and is decided as new when it is released
         give_back(books, before)
-    spoke = tuple(voice for voice in before.decision.voices if voice.rule != ON_HOLD)
-    voice = Voice(ON_HOLD, Outcome.HOLD, f"{it.person.name} holds it: {reason}")
     booked = before.booked_at is not None and not waited
-    decision = replace(
-        before.decision, outcome=Outcome.HOLD, voices=(*spoke, voice), at=books.now, booked=booked,
-        policy=it.premises.judge.policy.hash,
-    )  # fmt: skip
-    after = replace(
-        before,
-        state=State.HELD,
-        decision=decision,
-        booked_at=before.booked_at if booked else None,
-        unbooked=before.unbooked if booked else (),
-        expires_at=None,
-        turn=before.turn + 1,
-        updated_at=books.now,
-    )
+    told = f"{it.person.name} holds it: {reason}"
+    after = put_on_hold(before, told, books.now, it.premises.judge.policy.hash, booked)
     books.records.add_statement(it.signed, it.act("hold", reason=reason))
     books.change(before, after, it.act("held", reason=reason))
     return Spoken(after, (it.person.name,))

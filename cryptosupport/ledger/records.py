@@ -19,6 +19,7 @@ from cryptosupport.domain.statements import Signed, read_statement
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 from cryptosupport.ledger import lists, rows, seals, tables
 from cryptosupport.ledger.auditing import LogBook, entry_of
+from cryptosupport.ledger.payouts import SqlPayouts
 from cryptosupport.ledger.personal import CLEARLY, SqlPersonal, kept, read
 from cryptosupport.ledger.seals import contents_of, row_in, with_row
 from cryptosupport.ledger.sums import chunks, upsert
@@ -43,6 +44,7 @@ class SqlRecords:
         self.connection = connection
         self.now = now
         self.personal = SqlPersonal(connection, box, self.log)
+        self.payouts = SqlPayouts(connection, box, lambda acts: self.log_book.add(acts))
 
     @cached_property
     def ledger_id(self) -> str:

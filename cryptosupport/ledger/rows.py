@@ -54,9 +54,6 @@ def values_of(withdrawal: Withdrawal, keep: Keep = as_clear) -> Values:
         "source": withdrawal.source,
         "maker": withdrawal.maker,
         "proven": withdrawal.proven,
-        "txid": withdrawal.txid,
-        "vout": withdrawal.vout,
-        "nonce": withdrawal.nonce,
         "created_at": withdrawal.created_at,
         **_personal_of(request, keep),
     } | changing_values_of(withdrawal)
@@ -78,7 +75,7 @@ def _personal_of(request: Request, keep: Keep) -> Values:
 
 
 def changing_values_of(withdrawal: Withdrawal) -> Values:
-    """The columns of table `withdrawal` that a decision or a cancel changes."""
+    """The columns of table `withdrawal` that a decision, a cancel or paying changes."""
     return {
         "state": withdrawal.state.value,
         "effective_tier": withdrawal.effective_tier,
@@ -92,6 +89,9 @@ def changing_values_of(withdrawal: Withdrawal) -> Values:
         "ended_by": withdrawal.ended_by,
         "waived": _json(withdrawal.waived) if withdrawal.waived else None,
         "expires_at": withdrawal.expires_at,
+        "txid": withdrawal.txid,
+        "vout": withdrawal.vout,
+        "nonce": withdrawal.nonce,
         "updated_at": withdrawal.updated_at,
     }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, select, text
+from sqlalchemy import Connection, Select, Table, func, select, text
 
 from cryptosupport.domain.audit import GONE, ROW, Act
 from cryptosupport.domain.errors import Tampered
@@ -68,6 +68,14 @@ def digests_of(table: Table, rows: Iterable[Mapping[Any, Any]]) -> dict[str, str
 def rows_of(connection: Connection, table: Table, subject: str) -> dict[str, str]:
     """The digests that the log says last of all rows of ``table`` that it knows under one subject, by their keys."""
     return _rows(connection, table, select(_A.facts).where(_A.subject == subject).order_by(_A.number))
+
+
+def last_rows(connection: Connection, table: Table, subjects: Collection[str]) -> dict[str, str]:
+    """The digest that the log says last of the one row of ``table`` that is known under each of some subjects."""
+    of_table = _A.facts.like(f'%"{ROW}":"{table.name} %')
+    latest = select(func.max(_A.number)).where(_A.subject.in_(list(subjects)), of_table)
+    found = connection.execute(select(_A.subject, _A.facts).where(_A.number.in_(latest.group_by(_A.subject))))
+    return {subject: (row_in(facts) or "").split(" ")[1] for subject, facts in found}
 
 
 def rows_by_kind(connection: Connection, table: Table, kind: str) -> dict[str, str]:

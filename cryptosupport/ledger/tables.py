@@ -301,3 +301,82 @@ screen_entry = Table(
     Column("delisted_at", BigInteger),  # NULL while it is on the list
     Index("screen_entry_listed", "list", "key", "customer", sqlite_where=text(LISTED), postgresql_where=text(LISTED)),
 )
+
+# -- paying ----------------------------------------------------------------------------------------------------------
+
+# The wallets that this ledger pays from, and who has the lease of each.
+purse = Table(
+    "purse",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("wallet", Text, nullable=False),
+    Column("place", BigInteger, nullable=False),  # the next that nothing has (a nonce)
+    Column("adopted", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+LIVE = "step not in ('final', 'reverted', 'cancelled', 'dead')"
+"""Payouts that may still move."""
+
+payout = Table(
+    "payout",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("chain", Text, nullable=False),
+    Column("wallet", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("claims", Text, nullable=False),  # JSON
+    Column("items", Text, nullable=False),  # JSON: [[withdrawal id, request id, place], ...]
+    Column("step", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("height", BigInteger),
+    Column("block", Text),
+    Column("counts", Integer),
+    Column("fee", Money()),
+    Index("payout_live", "chain", "source", "id", sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
+)
+
+# What no two payouts of a wallet may have: a nonce for ever, an input until its payout is dead (M6).
+payout_claim = Table(
+    "payout_claim",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("claim", Text, primary_key=True),
+    Column("payout_id", BigInteger, ForeignKey("payout.id"), nullable=False),
+)
+
+# A withdrawal is in one payout that lives at most (M6).
+payout_item = Table(
+    "payout_item",
+    metadata,
+    Column("payout_id", BigInteger, ForeignKey("payout.id"), primary_key=True),
+    Column("withdrawal_id", BigInteger, ForeignKey("withdrawal.id"), primary_key=True),
+    Column("live", Boolean, nullable=False),
+    Index(
+        "payout_item_live", "withdrawal_id", unique=True, sqlite_where=text("live"), postgresql_where=text("live")
+    ),
+    Index(None, "withdrawal_id"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("payout_id", BigInteger, ForeignKey("payout.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("max_fee", Money(), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("raw", LargeBinary),  # the signed bytes, stored before any node hears of them
+    Column("txid", Text, unique=True),
+    Column("signed_at", BigInteger),
+    Column("sent", Integer, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("said", Text),
+)

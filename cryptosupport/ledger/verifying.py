@@ -7,7 +7,7 @@ stays flat, however long the log is.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from cryptosupport.domain.audit_chain import Claim, Ending, Finding, Recorded, R
 from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.policy.judging import Judge
 from cryptosupport.domain.withdrawals import seal
-from cryptosupport.ledger import rows, seals, tables
+from cryptosupport.ledger import payouts, rows, seals, tables
 from cryptosupport.ledger.auditing import entry_of
 from cryptosupport.ledger.engine import reading
 from cryptosupport.ledger.summing import differing_sums
@@ -27,7 +27,7 @@ from cryptosupport.ledger.summing import differing_sums
 _PAGE = 1000
 _CACHE_KIB = 16 * 1024
 _A, _W, _BOOK = tables.audit.c, tables.withdrawal.c, tables.book.c
-_ROWS = (tables.freeze, tables.statement, tables.change, tables.note, tables.screen_list)
+_ROWS = (tables.freeze, tables.statement, tables.change, tables.note, tables.screen_list, tables.payout)
 """The tables beside `withdrawal` of which every row has its entry."""
 
 
@@ -271,11 +271,17 @@ class SqlEvidence:
             last = tuple(found[-1][key.name] for key in keys)
 
     def _digest(self, table: Table, row: Any) -> str | None:
-        contents = seals.contents_of(self._connection, row["name"]) if table is tables.screen_list else ""
         with suppress(*_UNREADABLE):
+            contents = _CONTENTS[table](self._connection, row) if table in _CONTENTS else ""
             return seals.digest_of(table, row, contents)
         return None
 
+
+_CONTENTS: dict[Table, Callable[[Connection, Any], str]] = {
+    tables.screen_list: lambda connection, row: seals.contents_of(connection, row["name"]),
+    tables.payout: lambda connection, row: payouts.contents_by_id(connection, row["id"]),
+}
+"""What belongs to a row and is covered by its digest."""
 
 _UNREADABLE = (*rows.UNREADABLE, Tampered)
 """What a row that this program did not write makes of its reading."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from cryptosupport.domain.money import Asset
 from cryptosupport.settings.reading import Section, convert, is_there, parse
+from cryptosupport.settings.values import number
 
 
 class FloatSettings(Section, frozen=True):
@@ -17,6 +19,18 @@ class FloatSettings(Section, frozen=True):
     target: str
     ceiling: str
     sweep_to: str
+
+
+class CapSettings(Section, frozen=True):
+    """The most of an asset that the signer of a wallet lets leave by itself, as decimals of the asset."""
+
+    per_transaction: str
+    per_hour: str
+
+    def units(self, asset: Asset) -> tuple[int, int]:
+        """Both in base units of ``asset``. Raises `ValueError`."""
+        assert asset.decimals is not None  # settings name the decimals of every asset
+        return tuple(number(each, asset.decimals).at(asset.decimals) for each in (self.per_transaction, self.per_hour))  # type: ignore[return-value]
 
 
 class WalletSettings(Section, frozen=True):
@@ -32,6 +46,7 @@ class WalletSettings(Section, frozen=True):
     descriptor: str | None = None
     birthday: date | None = None
     float: dict[str, FloatSettings] = msgspec.field(default_factory=dict)
+    caps: dict[str, CapSettings] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.role not in ("hot", "cold", "deposit"):

@@ -233,5 +233,5 @@ def test_a_ledger_of_an_older_version_is_copied_before_it_is_upgraded(ledger: En
     if ledger.dialect.name == "sqlite":
         assert back_up(ledger, tmp_path / "copy.db")["withdrawal"] == 4
     else:
-        with pytest.raises(BadSettings, match="at revision 0000 and this program copies 0002: use pg_dump"):
+        with pytest.raises(BadSettings, match="at revision 0000 and this program copies 0003: use pg_dump"):
             back_up(ledger, tmp_path / "copy.db")

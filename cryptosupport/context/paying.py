@@ -1,0 +1,138 @@
+"""Paying: each wallet with its chain, its key and the signer's own memory, opened when it is first paid from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptosupport.context.guarding import WithGuards
+from cryptosupport.domain.errors import BadSettings, SupportError
+
+if TYPE_CHECKING:
+    from cryptosupport.desk.cases import Premises
+    from cryptosupport.desk.pay import Paid
+    from cryptosupport.desk.till import Paying, Till
+    from cryptosupport.domain.books import Ledger
+    from cryptosupport.domain.freezes import Freeze
+    from cryptosupport.domain.paying import Signer
+    from cryptosupport.domain.signing import Electors
+    from cryptosupport.settings import ChainSettings
+    from cryptosupport.settings.wallets import WalletSettings
+    from cryptosupport.signers.store import Store
+
+_UNCAPPED = 2**256
+_WORST = (7, 6, 5)
+"""The exit codes of a pass, the first that applies; then whatever else went wrong."""
+
+
+class WithPaying(WithGuards):
+    """What pays."""
+
+    @property
+    def paying_wallets(self) -> list[str]:
+        """The hot wallets that have a key, by name."""
+        return sorted(name for name, it in self.wallets.items() if it.role == "hot" and it.signer is not None)
+
+    def paying(self, ledger: Ledger, premises: Premises) -> Paying:
+        """What all wallets have in common."""
+        from cryptosupport.desk.till import Paying
+
+        return Paying(ledger, premises, self.people, tuple(self._versions[1]), self._holder)
+
+    @cached_property
+    def _holder(self) -> str:
+        """What no other worker is called."""
+        import os
+        import socket
+        from secrets import token_hex
+
+        return f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+
+    def till(self, name: str) -> Till:
+        """A wallet, ready to pay. Raises `BadSettings`."""
+        from cryptosupport.desk.till import Till
+
+        wallet = self.wallets[name]
+        if wallet.address is None:
+            raise BadSettings(f"wallets.toml [{name}]: a wallet that pays needs its address")
+        settings = self._ready_to_pay(wallet)
+        settings, nodes = self._open_nodes(settings)
+        payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, wallet.address)
+        return Till(settings.name, name, payer, self._signer(wallet, settings, payer.source))
+
+    def _ready_to_pay(self, wallet: WalletSettings) -> ChainSettings:
+        """The settings of the wallet's chain. Raises `BadSettings` where fees have no cap."""
+        (settings,) = self.chain_settings(wallet.chain)
+        if not settings.max_fee or settings.fees.max_fee_per_gas is None:
+            raise BadSettings(
+                f"chains/{wallet.chain}.toml: to pay, [fees] has to name max_fee and max_fee_per_gas: without caps a "
+                "spike of fees would be paid"
+            )
+        return settings
+
+    def _signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
+        reference = wallet.signer or ""
+        if reference.startswith("socket:"):
+            from cryptosupport.signers.remote import RemoteSigner
+
+            return RemoteSigner(Path(reference.removeprefix("socket:")))
+        return self.local_signer(wallet, settings, source)
+
+    def local_signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
+        """The key of a wallet in this process, with its own checks and its own memory."""
+        from cryptosupport.domain.signing import Account
+        from cryptosupport.signers.local import LocalSigner
+
+        secret = wallet.signer or ""
+        tools = self._family(settings, ".tools").open_tools(settings)
+        network = str(settings.chain_id or settings.network)
+        account = Account(settings.name, network, wallet.name, source, settings.by_symbol)
+        return LocalSigner(
+            account, self._caps(wallet, settings), self.electors, secret=lambda: self.guarded_secret(secret),
+            tools=tools, store=self.signer_store, freezes=self._freezes, clock=self.clock.milliseconds,
+        )  # fmt: skip
+
+    def _caps(self, wallet: WalletSettings, settings: ChainSettings) -> Any:
+        from cryptosupport.domain.signing import Caps
+
+        most = {symbol: wallet.caps[symbol].units(asset) if symbol in wallet.caps else (_UNCAPPED, _UNCAPPED)
+                for symbol, asset in settings.by_symbol.items()}  # fmt: skip
+        once, hour = ({symbol: both[place] for symbol, both in most.items()} for place in (0, 1))
+        return Caps(once, hour, 2 * settings.max_fee)  # taking a place back may cost twice as much (M54)
+
+    @cached_property
+    def signer_store(self) -> Store:
+        """The memory of this machine's signer."""
+        from cryptosupport.signers.store import Store
+
+        return Store(self.data_folder / "signer" / "signed.db")
+
+    @property
+    def electors(self) -> Electors:
+        """Who may approve, for a signer that checks that itself."""
+        from cryptosupport.domain.signing import Electors
+
+        people = self.people
+        return Electors(tuple(self._versions[1]), people.fault, people.same_key, people.intake)
+
+    def _freezes(self) -> list[Freeze]:
+        with self.ledger(make=False).look() as records:
+            return records.freezes()
+
+    def tell_paid(self, paid: Paid) -> None:
+        """Tell what kept anything from being paid, each as a warning, and set the exit code."""
+        from cryptosupport.domain.errors import Waits
+
+        told = dict.fromkeys(error.message for error in paid.errors)
+        for message in told:
+            self.warn(message)
+        codes = {error.exit_code for error in paid.errors if not isinstance(error, Waits)}
+        worst = [code for code in _WORST if code in codes] or sorted(codes, reverse=True)
+        self.exit_code = worst[0] if worst else self.exit_code
+        for error in paid.errors:
+            if error.audited:
+                self._hear_refusal(error)
+
+    def _hear_refusal(self, error: SupportError) -> None:
+        self.write_down(error, "cryptosupport withdraw run", str(error.facts.get("wallet", "")), None)

@@ -1,0 +1,156 @@
+"""Sign what is reserved, store the bytes, and only then give them to nodes (M4): the same for bumps and cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cryptosupport.desk.freeze import refusal, take_file
+from cryptosupport.desk.settle import move
+from cryptosupport.desk.till import Shift
+from cryptosupport.domain.books import Records
+from cryptosupport.domain.errors import Refused, SupportError, Waits
+from cryptosupport.domain.freezes import Freeze
+from cryptosupport.domain.paying import Decoded, Order, Sent
+from cryptosupport.domain.payouts import Attempt, Kind, Payout, Step
+from cryptosupport.domain.statements import Signed
+from cryptosupport.domain.withdrawals import Withdrawal, intent
+
+APPROVE = "approve"
+
+
+def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
+    """Have the last attempt of each payout signed where it is not, and store the bytes; all payouts as they are now.
+
+    What is frozen is not signed; what the signer refuses stays reserved, and is told. Raises `Locked`, `Unreachable`.
+    """
+    bare = [each for each in payouts if each.last.raw is None]
+    if not bare:
+        return list(payouts)
+    done: dict[int, Payout] = {}
+    for payout, withdrawals, statements in _allowed(shift, bare):
+        try:
+            done[payout.id] = _signed(shift, payout, withdrawals, statements)
+        except Refused as error:
+            shift.errors.append(error)
+    paying = shift.paying
+    with paying.ledger.write(paying.premises.judge) as books:
+        purse = books.records.payouts.fenced(shift.lease)
+        books.records.payouts.set_purse(shift.renewed(purse, books.now))
+        by_id = {each.id: each for each in bare}
+        for id, after in done.items():
+            stamped = replace(after.last, signed_at=books.now)
+            done[id] = move(shift, books, by_id[id], after.with_attempt(stamped))
+    return [done.get(each.id, each) for each in payouts]
+
+
+def _signed(
+    shift: Shift, payout: Payout, withdrawals: tuple[Withdrawal, ...], statements: tuple[Signed, ...]
+) -> Payout:
+    """The payout with signed bytes that do what was asked, as a second decoder reads them (M50)."""
+    attempt, till = payout.last, shift.till
+    with shift.paying.ledger.look() as records:
+        ledger_id = records.ledger_id
+    order = Order(
+        ledger_id, payout.chain, payout.wallet, payout.source, payout.claims, attempt.kind, attempt.plan, withdrawals,
+        statements,
+    )  # fmt: skip
+    raw = till.signer.sign(order)
+    decoded = till.payer.read(raw)
+    check_bytes(payout, attempt, withdrawals, decoded)
+    step = Step.SIGNED if payout.step is Step.RESERVED else payout.step
+    return replace(payout.with_attempt(replace(attempt, raw=raw, txid=decoded.txid)), step=step)
+
+
+def check_bytes(payout: Payout, attempt: Attempt, withdrawals: Sequence[Withdrawal], decoded: Decoded) -> None:
+    """Raise `Refused` unless signed bytes pay exactly what the withdrawals ask, from this wallet, at this place."""
+    wanted = sorted(
+        (each.request.destination, each.request.asset.contract or "", each.request.base_units) for each in withdrawals
+    )
+    others = sorted(
+        (each.destination, each.contract or "", each.base_units)
+        for each in decoded.pays
+        if each.destination != payout.source
+    )
+    if attempt.kind is Kind.CANCEL:
+        wanted = []
+    whose = (decoded.source, decoded.claims)
+    if whose != (payout.source, payout.claims) or others != wanted or decoded.max_fee > attempt.plan.max_fee:
+        raise Refused(
+            f"payout {payout.id}: the bytes that were signed do something else than was asked: they are not sent. Find "
+            "out what the signer or the ledger was changed to",
+            payout=payout.id,
+        )
+
+
+def _allowed(
+    shift: Shift, payouts: Sequence[Payout]
+) -> list[tuple[Payout, tuple[Withdrawal, ...], tuple[Signed, ...]]]:
+    """The payouts that may be signed and sent now, each with its withdrawals and what people signed about them."""
+    paying = shift.paying
+    allowed = []
+    with paying.ledger.write(paying.premises.judge) as books:
+        freezes = _freezes(shift, books.records)
+        found = books.find([item.request_id for each in payouts for item in each.items])
+        books.sealed(list(found.values()))
+        for each in payouts:
+            withdrawals = tuple(found[item.request_id] for item in each.items)
+            if each.last.kind is Kind.PAY and _is_frozen(shift, withdrawals, freezes):
+                continue
+            subjects = {intent(it, version.version) for it in withdrawals for version in paying.versions}
+            said = (signed for one in sorted(subjects) for signed in books.records.statements(APPROVE, one))
+            allowed.append((each, withdrawals, tuple(said)))
+    return allowed
+
+
+def _freezes(shift: Shift, records: Records) -> list[Freeze]:
+    take_file(records, shift.paying.premises.guarding.freeze_file())
+    return records.freezes()
+
+
+def _is_frozen(shift: Shift, withdrawals: Sequence[Withdrawal], freezes: Sequence[Freeze]) -> bool:
+    for each in withdrawals:
+        if (frozen := refusal(freezes, each.booking, each.request.request_id)) is not None:
+            shift.errors.append(Waits(f"{frozen.message}; what is signed already is not sent"))
+            return True
+    return False
+
+
+def send(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
+    """Give the last attempt of each payout to the nodes, in the order of their places; all as they are now.
+
+    What is frozen at this moment is not sent (M35). Raises `Locked`, `Tampered`.
+    """
+    ready = [each for each in payouts if each.last.raw is not None]
+    if not ready:
+        return list(payouts)
+    allowed = _allowed(shift, ready)
+    sound: list[Payout] = []
+    for payout, withdrawals, _ in allowed:
+        raw = payout.last.raw
+        assert raw is not None
+        try:
+            check_bytes(payout, payout.last, withdrawals, shift.till.payer.read(raw))
+        except SupportError as error:  # whoever changed the bytes in the database does not get them out
+            shift.errors.append(error)
+        else:
+            sound.append(payout)
+    raws = [each.last.raw for each in sound if each.last.raw is not None]
+    answers = shift.till.payer.send(raws) if raws else []
+    paying, done = shift.paying, {}
+    with paying.ledger.write(paying.premises.judge) as books:
+        purse = books.records.payouts.fenced(shift.lease)
+        books.records.payouts.set_purse(shift.renewed(purse, books.now))
+        for before, sent in zip(sound, answers, strict=True):
+            done[before.id] = move(shift, books, before, _sent(before, sent, books.now))
+    return [done.get(each.id, each) for each in payouts]
+
+
+def _sent(payout: Payout, sent: Sent, now: int) -> Payout:
+    attempt = replace(payout.last, sent=payout.last.sent + 1, sent_at=now, said=sent.said[:500])
+    step = payout.step
+    if sent.taken:
+        step = Step.CONFIRMING if step is Step.CONFIRMING else Step.BROADCAST
+    elif sent.taken is None and step is Step.SIGNED:
+        step = Step.UNKNOWN
+    return replace(payout.with_attempt(attempt), step=step)

@@ -1,0 +1,100 @@
+"""Wallets that this ledger pays from: bound to it once, and leased to one worker at a time (M8, B13)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from secrets import token_hex
+
+from cryptosupport.desk.freeze import add
+from cryptosupport.desk.till import Paying, Shift, Till
+from cryptosupport.domain.audit import PROGRAM, Act
+from cryptosupport.domain.books import Records
+from cryptosupport.domain.errors import Locked, Refused
+from cryptosupport.domain.freezes import Freeze, Scope
+from cryptosupport.domain.paying import Survey
+from cryptosupport.domain.payouts import Purse
+
+BOUND = "wallet.bound"
+"""What the audit log calls a wallet that is paid from for the first time."""
+
+
+def begin(paying: Paying, till: Till) -> Shift:
+    """Take the lease of a wallet; one that has never sent anything is bound to this ledger first.
+
+    Raises `Locked` while another worker has it, `Refused` for a wallet with a history that this ledger does not know,
+    and `NodesFailed`.
+    """
+    source = till.payer.source
+    with paying.ledger.look() as records:
+        known = records.payouts.purse(till.chain, source) is not None
+    used = 0 if known else till.payer.survey(()).pending
+    if used:
+        raise Refused(
+            f"{till.wallet} has sent {used} transactions that this ledger does not know: is it an old backup, or the "
+            f"wallet of another desk? If it is right, two people run `cryptosupport wallet adopt {till.wallet}`",
+            wallet=till.wallet,
+            sent=used,
+        )
+    with paying.ledger.act() as records:
+        purse = records.payouts.purse(till.chain, source)
+        if purse is None:
+            purse = Purse(till.chain, source, till.wallet, 0, 0)
+            records.payouts.set_purse(purse, Act(BOUND, till.wallet, facts={"chain": till.chain, "source": source}))
+        leased = purse.leased(paying.holder, records.now, paying.lasts)
+        if leased is None:
+            raise Locked(f"{till.wallet}: another worker pays from it", wallet=till.wallet, holder=purse.holder)
+        records.payouts.set_purse(leased)
+    shift = Shift(paying, till, leased)
+    _refuse_restored(shift)
+    return shift
+
+
+def _refuse_restored(shift: Shift) -> None:
+    """Raise `Refused`, and freeze the wallet, where the signer has signed for places that this ledger has yet to give
+    out: the ledger is a copy of before (B13).
+    """
+    mark, wallet = shift.till.signer.high_water(), shift.till.wallet
+    if mark.highest is None or mark.highest < shift.lease.place:
+        return
+    reason = (
+        f"restored: the signer of {wallet} has signed for place {mark.highest}, and this ledger gives out "
+        f"{shift.lease.place} next: it is an older copy"
+    )
+    with shift.paying.ledger.act() as records:
+        freeze_wallet(records, wallet, reason)
+    end(shift)
+    raise Refused(f"{reason}. {wallet} is frozen, and pays nothing", wallet=wallet, place=shift.lease.place)
+
+
+def end(shift: Shift) -> None:
+    """Give the lease back, if it is still ours: the next worker need not wait for it to run out."""
+    with shift.paying.ledger.act() as records:
+        purse = records.payouts.purse(shift.lease.chain, shift.lease.source)
+        if purse is not None and (purse.fence, purse.holder) == (shift.lease.fence, shift.lease.holder):
+            records.payouts.set_purse(replace(purse, until=0))
+
+
+def watch_outflow(shift: Shift, survey: Survey) -> bool:
+    """Whether the chain knows of transactions of the wallet that this ledger does not: then the wallet is frozen (S36).
+
+    A restored backup looks like that, and so does a stolen key.
+    """
+    if survey.used <= shift.lease.place:
+        return False
+    wallet, more = shift.till.wallet, survey.used - shift.lease.place
+    reason = (
+        f"outflow: {wallet} has sent {more} transactions that this ledger does not know: a restored backup, another "
+        "program, or a stolen key"
+    )
+    with shift.paying.ledger.act() as records:
+        freeze_wallet(records, wallet, reason)
+    shift.errors.append(Refused(f"{reason}. It is frozen; see `cryptosupport reconcile`", wallet=wallet, sent=more))
+    return True
+
+
+def freeze_wallet(records: Records, wallet: str, reason: str) -> None:
+    """Freeze a wallet for a reason, once."""
+    scope = Scope("wallet", wallet)
+    frozen = (each for each in records.freezes() if each.source == "auto" and each.scope.key == scope.key)
+    if not any(each.reason == reason for each in frozen):
+        add(records, Freeze(token_hex(8), scope, reason, PROGRAM, False, records.now, "auto"))

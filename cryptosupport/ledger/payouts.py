@@ -1,0 +1,237 @@
+"""Payouts, attempts and leases: what paying knows and keeps, in the transaction of the withdrawals that it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from cryptosupport.domain.audit import Act
+from cryptosupport.domain.errors import Locked, OutcomeUnknown, Tampered
+from cryptosupport.domain.payouts import OVER, Attempt, Item, Kind, Payout, Plan, Purse, Step
+from cryptosupport.domain.personal import Box
+from cryptosupport.domain.withdrawals import State, Withdrawal
+from cryptosupport.ledger import rows, seals, tables
+from cryptosupport.ledger.seals import with_row
+from cryptosupport.ledger.sums import chunks, upsert
+
+_P, _I, _A, _W = tables.payout.c, tables.payout_item.c, tables.attempt.c, tables.withdrawal.c
+_CLAIMS = msgspec.json.Decoder(tuple[str, ...])
+_ITEMS = msgspec.json.Decoder(tuple[tuple[int, str, int], ...])
+_LIVE = text(tables.LIVE)
+_UNREADABLE: tuple[type[Exception], ...] = (*rows.UNREADABLE, Tampered)
+
+
+def subject(payout: Payout) -> str:
+    """What the audit log calls a payout; no request id has a blank in it."""
+    return f"payout {payout.id}"
+
+
+class SqlPayouts:
+    """The payouts of one transaction (`domain.payouts.Payouts`), through ``connection``; ``log`` hears of them."""
+
+    def __init__(self, connection: Connection, box: Box, log: Callable[[Sequence[Act]], None]) -> None:
+        self._connection = connection
+        self._box = box
+        self._log = log
+
+    # -- wallets and leases
+
+    def purse(self, chain: str, source: str) -> Purse | None:
+        """The wallet as it is bound to this ledger, None where it is not."""
+        made = tables.purse.c
+        query = select(tables.purse).where(made.chain == chain, made.source == source)
+        row = self._connection.execute(query).mappings().one_or_none()
+        return None if row is None else Purse(**row)
+
+    def set_purse(self, purse: Purse, act: Act | None = None) -> None:
+        """Record a wallet, its next place and its lease; leases alone are no ``act``."""
+        values = {name: getattr(purse, name) for name in tables.purse.c.keys()}  # noqa: SIM118
+        self._connection.execute(upsert(self._connection, tables.purse), [values])
+        if act is not None:
+            self._log([act])
+
+    def fenced(self, lease: Purse) -> Purse:
+        """The wallet as it stands, for whoever has its ``lease``. Raises `Locked` where another one has it by now."""
+        now = self.purse(lease.chain, lease.source)
+        if now is None or now.fence != lease.fence or now.holder != lease.holder:
+            raise Locked(f"{lease.wallet}: another worker has taken over; this one stops", wallet=lease.wallet)
+        return now
+
+    # -- payouts
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next payout gets."""
+        return (self._connection.scalar(select(func.max(_P.id))) or 0) + 1
+
+    def sources(self) -> list[tuple[str, str]]:
+        """The wallets that have payouts which may still move, as (chain, source)."""
+        found = self._connection.execute(select(_P.chain, _P.source).where(_LIVE).distinct())
+        return sorted((chain, source) for chain, source in found)
+
+    def live(self, chain: str, source: str) -> list[Payout]:
+        """The payouts of a wallet that may still move, the first one first. Raises `Tampered`."""
+        query = select(tables.payout).where(_P.chain == chain, _P.source == source, _LIVE)
+        return self._payouts(query.order_by(_P.id))
+
+    def of(self, withdrawal_id: int) -> list[Payout]:
+        """All payouts that a withdrawal was ever in, the first one first. Raises `Tampered`."""
+        ids = select(_I.payout_id).where(_I.withdrawal_id == withdrawal_id)
+        return self._payouts(select(tables.payout).where(_P.id.in_(ids)).order_by(_P.id))
+
+    def payable(self, chain: str, wallet: str, most: int) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals that ``wallet`` is to pay and that nothing keeps from it, the first one first."""
+        states = (State.APPROVED, State.WAITING_LIQUIDITY)
+        query = rows.SELECT.where(_W.state.in_(states), _W.chain == chain, _W.wallet == wallet)
+        found = self._connection.execute(query.order_by(_W.id).limit(most))
+        return [rows.withdrawal_of(row, self._box) for row in found]
+
+    def with_txid(self, txids: Sequence[str]) -> dict[str, int]:
+        """The ids of the payouts that have an attempt with one of these txids."""
+        found: dict[str, int] = {}
+        for some in chunks(txids):
+            for txid, payout_id in self._connection.execute(select(_A.txid, _A.payout_id).where(_A.txid.in_(some))):
+                found[txid] = payout_id
+        return found
+
+    def add(self, payouts: Sequence[Payout]) -> None:
+        """Record new payouts with their claims, items and attempts. Raises `OutcomeUnknown` where one claims what
+        another has, or pays a withdrawal that another pays.
+        """
+        if not payouts:
+            return
+        execute = self._connection.execute
+        try:
+            execute(insert(tables.payout), [_values(each) for each in payouts])
+            items = [(each, item) for each in payouts for item in each.items]
+            claims = [(each, claim) for each in payouts for claim in each.claims]
+            execute(
+                insert(tables.payout_claim),
+                [{"chain": it.chain, "source": it.source, "claim": claim, "payout_id": it.id} for it, claim in claims],
+            )
+            execute(
+                insert(tables.payout_item),
+                [{"payout_id": it.id, "withdrawal_id": item.withdrawal_id, "live": True} for it, item in items],
+            )
+            execute(insert(tables.attempt), [_attempt(it.id, each) for it in payouts for each in it.attempts])
+        except IntegrityError as error:
+            raise OutcomeUnknown(
+                "another payout has this place, or pays this withdrawal: nothing was recorded; look at "
+                "`cryptosupport reconcile`"
+            ) from error
+        self._log([_act(each) for each in payouts])
+
+    def change(self, before: Payout, after: Payout, act: Act | None = None) -> None:
+        """Record that ``before`` became ``after``, with its new attempts; ``act`` says who did it and why.
+
+        Raises `OutcomeUnknown` when it is no longer as ``before`` has it (M6, D7).
+        """
+        values = _values(after)
+        query = update(tables.payout).where(
+            _P.id == before.id, _P.step == before.step, _P.updated_at == before.updated_at, _P.fence == before.fence
+        )
+        if before.step in OVER or self._connection.execute(query.values(values)).rowcount != 1:
+            raise OutcomeUnknown(f"{subject(before)} was changed by somebody else meanwhile: look at it again")
+        known = {each.number: each for each in before.attempts}
+        changed = [_attempt(after.id, each) for each in after.attempts if known.get(each.number) != each]
+        if changed:
+            self._connection.execute(upsert(self._connection, tables.attempt), changed)
+        if after.step in OVER:
+            self._release(after)
+        self._log([_act(after, act)])
+
+    def _release(self, payout: Payout) -> None:
+        """The withdrawals of a payout that is over may be in another one; inputs that nothing has spent too."""
+        self._connection.execute(update(tables.payout_item).where(_I.payout_id == payout.id).values(live=False))
+
+    def _payouts(self, query: Any) -> list[Payout]:
+        found_rows = self._connection.execute(query).all()
+        attempts: dict[int, list[Attempt]] = {}
+        for some in chunks([row.id for row in found_rows]):
+            found = select(tables.attempt).where(_A.payout_id.in_(some)).order_by(_A.payout_id, _A.number)
+            for row in self._connection.execute(found):
+                attempts.setdefault(row.payout_id, []).append(_read(_attempt_of, row))
+        payouts = [_read(_payout_of, row, tuple(attempts.get(row.id, ()))) for row in found_rows]
+        self._as_logged(payouts)
+        return payouts
+
+    def _as_logged(self, payouts: Iterable[Payout]) -> None:
+        for some in chunks(payouts):
+            said = seals.last_rows(self._connection, tables.payout, [subject(each) for each in some])
+            for each in some:
+                if said.get(subject(each)) != seals.digest_of(tables.payout, _values(each), contents_of(each)):
+                    raise seals.tampered(f"the {subject(each)}, which pays {_named(each)},")
+
+
+def contents_of(payout: Payout) -> str:
+    """The attempts, for the digest of a payout."""
+    return "\n".join(seals.digest_of(tables.attempt, _attempt(payout.id, each)) for each in payout.attempts)
+
+
+def contents_by_id(connection: Connection, payout_id: int) -> str:
+    """The same of a payout by its id, as its attempts stand there."""
+    query = select(tables.attempt).where(_A.payout_id == payout_id).order_by(_A.number)
+    found = connection.execute(query).mappings()
+    return "\n".join(seals.digest_of(tables.attempt, row) for row in found)
+
+
+def _named(payout: Payout) -> str:
+    return ", ".join(item.request_id for item in payout.items[:3])
+
+
+def _act(payout: Payout, act: Act | None = None) -> Act:
+    told = Act(f"payout.{payout.step}", subject(payout)) if act is None else act
+    last = payout.attempts[-1] if payout.attempts else None
+    facts = {"requests": _named(payout), "claims": " ".join(payout.claims[:20]), "fence": str(payout.fence)}
+    if last is not None:
+        facts |= {"attempt": f"{last.number} {last.kind}", "txid": last.txid or "", "said": last.said or ""}
+    act = replace(told, subject=subject(payout), facts={**facts, **told.facts})
+    return with_row(act, tables.payout, _values(payout), contents_of(payout))
+
+
+def _values(payout: Payout) -> dict[str, Any]:
+    height, block = payout.block or (None, None)
+    return {
+        **{name: getattr(payout, name) for name in ("id", "chain", "wallet", "source", "fence", "made_at")},
+        "updated_at": payout.updated_at,
+        "claims": msgspec.json.encode(payout.claims).decode(),
+        "items": msgspec.json.encode([(it.withdrawal_id, it.request_id, it.place) for it in payout.items]).decode(),
+        "step": payout.step.value,
+        "height": height,
+        "block": block,
+        "counts": payout.counts,
+        "fee": payout.fee,
+    }
+
+
+def _attempt(payout_id: int, it: Attempt) -> dict[str, Any]:
+    names = ("number", "made_at", "raw", "txid", "signed_at", "sent", "sent_at", "said")
+    values = {name: getattr(it, name) for name in names}
+    return values | {"payout_id": payout_id, "kind": it.kind.value, "plan": it.plan.text, "max_fee": it.plan.max_fee}
+
+
+def _attempt_of(row: Row[Any]) -> Attempt:
+    it = dict(row._mapping)
+    del it["payout_id"]
+    return Attempt(kind=Kind(it.pop("kind")), plan=Plan(it.pop("plan"), it.pop("max_fee")), **it)
+
+
+def _payout_of(row: Row[Any], attempts: tuple[Attempt, ...]) -> Payout:
+    it = dict(row._mapping)
+    height, block = it.pop("height"), it.pop("block")
+    it["claims"] = _CLAIMS.decode(it["claims"])
+    it["items"] = tuple(Item(*each) for each in _ITEMS.decode(it["items"]))
+    it["step"] = Step(it["step"])
+    return Payout(**it, attempts=attempts, block=None if height is None else (height, block))
+
+
+def _read(reader: Callable[..., Any], row: Row[Any], *rest: Any) -> Any:
+    try:
+        return reader(row, *rest)
+    except _UNREADABLE as error:
+        raise seals.tampered("a payout") from error
