@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     from cryptosupport.settings.wallets import WalletSettings
     from cryptosupport.signers.store import Store
 
+def _is_gone(holder: str) -> bool:
+    """Whether a worker of this machine has ended; of other machines nobody can tell."""
+    import os
+    import socket
+
+    host, _, rest = holder.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdigit():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 _UNCAPPED = 2**256
 _WORST = (7, 6, 5)
 """The exit codes of a pass, the first that applies; then whatever else went wrong."""
@@ -38,7 +55,7 @@ class WithPaying(WithGuards):
         """What all wallets have in common."""
         from cryptosupport.desk.till import Paying
 
-        return Paying(ledger, premises, self.people, tuple(self._versions[1]), self._holder)
+        return Paying(ledger, premises, self.people, tuple(self._versions[1]), self._holder, _is_gone)
 
     @cached_property
     def _holder(self) -> str:

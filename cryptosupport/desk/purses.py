@@ -40,7 +40,7 @@ def begin(paying: Paying, till: Till) -> Shift:
         if purse is None:
             purse = Purse(till.chain, source, till.wallet, 0, 0)
             records.payouts.set_purse(purse, Act(BOUND, till.wallet, facts={"chain": till.chain, "source": source}))
-        leased = purse.leased(paying.holder, records.now, paying.lasts)
+        leased = purse.leased(paying.holder, records.now, paying.lasts, paying.gone)
         if leased is None:
             raise Locked(f"{till.wallet}: another worker pays from it", wallet=till.wallet, holder=purse.holder)
         records.payouts.set_purse(leased)

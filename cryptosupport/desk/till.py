@@ -11,7 +11,7 @@ from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import SupportError
 from cryptosupport.domain.operators import Operators
 from cryptosupport.domain.paying import Payer, Signer
-from cryptosupport.domain.payouts import Payout, Purse
+from cryptosupport.domain.payouts import Purse
 from cryptosupport.domain.withdrawals import Withdrawal
 
 
@@ -29,9 +29,9 @@ class Till:
 class Paying:
     """What all wallets have in common. Times are milliseconds.
 
-    ``holder`` names this worker among all others, for a lease that ``lasts`` so long without being renewed. What no
-    block has taken is sent again after ``resend``, and with a higher fee after ``bump``. ``versions`` are the operators
-    there were, the last ones in force.
+    ``holder`` names this worker among all others, for a lease that ``lasts`` so long without being renewed; ``gone``
+    says of another one whether its process has ended. What no block has taken is sent again after ``resend``, and with
+    a higher fee after ``bump``. ``versions`` are the operators there were, the last ones in force.
     """
 
     ledger: Ledger
@@ -39,6 +39,7 @@ class Paying:
     people: People
     versions: tuple[Operators, ...]
     holder: str
+    gone: Callable[[str], bool] = lambda holder: False
     lasts: int = 60_000
     resend: int = 15_000
     bump: int = 180_000
@@ -61,7 +62,3 @@ class Shift:
         """``purse`` with the lease for longer."""
         self.lease = replace(purse, until=now + self.paying.lasts)
         return self.lease
-
-
-Tell = Callable[[Payout, Payout], None]
-"""Hears that a payout became another."""

@@ -15,7 +15,7 @@ chain, the inputs on a chain of coins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias, assert_never
@@ -242,9 +242,11 @@ class Purse:
     holder: str = ""
     until: int = 0
 
-    def leased(self, holder: str, now: int, lasts: int) -> Purse | None:
-        """The purse with a lease for ``holder``; None while somebody else has one (M8)."""
-        if self.holder not in ("", holder) and now < self.until:
+    def leased(self, holder: str, now: int, lasts: int, gone: Callable[[str], bool] = lambda _: False) -> Purse | None:
+        """The purse with a lease for ``holder``; None while somebody else has one (M8), of whom it is not known that
+        they are ``gone``.
+        """
+        if self.holder not in ("", holder) and now < self.until and not gone(self.holder):
             return None
         fence = self.fence if self.holder == holder and now < self.until else self.fence + 1
         return replace(self, holder=holder, until=now + lasts, fence=fence)

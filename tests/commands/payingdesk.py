@@ -74,7 +74,9 @@ def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     keyring.set_keyring(before)
 
 
-def write_settings(folder: Path, urls: str, assets: str = "", ledger: str = "", more: str = "") -> None:
+def write_settings(
+    folder: Path, urls: str, assets: str = "", ledger: str = "", more: str = "", signer: str = "keyring:hot"
+) -> None:
     """The settings of a desk that pays from `HOT`."""
     (folder / "chains").mkdir(parents=True, exist_ok=True)
     chain = (
@@ -82,7 +84,7 @@ def write_settings(folder: Path, urls: str, assets: str = "", ledger: str = "", 
         f'{assets}[fees]\nmax_fee_per_gas = "200 gwei"\nmax_fee = "0.1 ETH"\n{more}'
     )
     (folder / "chains" / "ethereum.toml").write_text(chain, encoding="utf-8")
-    wallet = f'[hot]\nchain = "ethereum"\nrole = "hot"\nsigner = "keyring:hot"\naddress = "{HOT}"\n'
+    wallet = f'[hot]\nchain = "ethereum"\nrole = "hot"\nsigner = "{signer}"\naddress = "{HOT}"\n'
     (folder / "wallets.toml").write_text(wallet, encoding="utf-8")
     symbols = ["ETH", *(line[8:-1] for line in assets.splitlines() if line.startswith("[assets."))]
     (folder / "policy.toml").write_text(POLICY.format(assets=json.dumps(symbols)), encoding="utf-8")

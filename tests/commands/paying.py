@@ -1,0 +1,139 @@
+"""`withdraw run` as it pays, killed before and after every statement, commit, node call and signature it makes.
+
+`python -m tests.commands.paying CONFIGS DATA LEDGER NODE` kills a pass at each point in turn, and lets fresh passes go
+on from there: each withdrawal is paid exactly once, whatever the point.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import urllib.request
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cryptosupport.commands import run
+from cryptosupport.signers.local import LocalSigner
+from cryptosupport.transport.http import HttpNode
+from tests.chains.evm_paying.kit import CONTRACT
+from tests.commands.payingdesk import ANN, BEN, HOT
+from tests.commands.submitting import LOADED, Points, emptied, in_a_child, recorded, submit, verified
+from tests.crashing import fatal_points
+
+REQUESTS = [("coins", ANN, "1.5", "ETH"), ("tokens", BEN, "7", "USDT"), ("more", BEN, "2", "ETH")]
+TOGETHER = (
+    *("cryptosupport.desk.pay", "cryptosupport.desk.run_once", "cryptosupport.chains.evm.paying", "web3", "coincurve"),
+    *("cryptosupport.chains.evm.tools", "cryptosupport.context.paying", "cryptosupport.desk.value_late"),
+)
+
+
+def paying(arguments: list[str], fatal: int) -> Callable[[], list[int]]:
+    """A run that is killed at point ``fatal``: node calls and signatures are points too, before and after each."""
+
+    def work() -> list[int]:
+        points = Points(fatal)
+        points.watch()
+        _around(points, HttpNode, "request")
+        _around(points, LocalSigner, "sign")
+        return [run(arguments), points.passed]
+
+    return work
+
+
+def _around(points: Points, kind: type, name: str) -> None:
+    inner = getattr(kind, name)
+
+    def with_points(*args: Any, **kwargs: Any) -> Any:
+        points.reach()
+        done = inner(*args, **kwargs)
+        points.reach()
+        return done
+
+    setattr(kind, name, with_points)
+
+
+class Chain:
+    """The node, which goes back to where it began."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._snapshot = self.rpc("evm_snapshot")
+
+    def rpc(self, method: str, *params: object) -> Any:
+        """Ask it."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        asked = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return json.load(answer)["result"]
+
+    def back(self) -> None:
+        """As it was in the beginning."""
+        assert self.rpc("evm_revert", self._snapshot)
+        self._snapshot = self.rpc("evm_snapshot")
+
+    def told(self) -> list[int]:
+        """What was paid: coins to both, tokens, and how many transactions the wallet made."""
+        call = {"to": CONTRACT, "data": "0x70a08231" + BEN[2:].lower().rjust(64, "0")}
+        asked = [
+            self.rpc("eth_getBalance", ANN, "latest"),
+            self.rpc("eth_getBalance", BEN, "latest"),
+            self.rpc("eth_call", call, "latest"),
+            self.rpc("eth_getTransactionCount", HOT, "latest"),
+        ]
+        return [int(each, 16) for each in asked]
+
+
+def kill_everywhere(configs: str, data: str, url: str, node: str) -> dict[str, Any]:
+    """Kill a pass at each point in turn, and let others go on: how many points, and which ended otherwise."""
+    for module in (*LOADED, *TOGETHER):  # once, here, and not in every child
+        import_module(module)
+    chain = Chain(node)
+    here, made, slow = Path(data) / "now", Path(data) / "made", url.startswith("postgresql")
+    folders = ["--configs", configs, "--data", str(here)]
+    command = [*folders, "withdraw", "run", "-o", "jsonl"]
+
+    def fresh() -> None:
+        chain.back()
+        shutil.rmtree(here, ignore_errors=True)
+        if slow or not made.exists():
+            here.mkdir(mode=0o700, parents=True)
+            _prepare(folders, url)
+            shutil.copytree(here, made, dirs_exist_ok=True)
+        else:
+            shutil.copytree(made, here)
+
+    def ended() -> list[Any]:
+        codes = []
+        for _ in range(3):  # one goes on, one sees it final, and one finds nothing to do
+            codes.append((in_a_child(submit(command, 0))[1] or [None])[0])
+            chain.rpc("anvil_mine", hex(100))
+        rows, wrong = in_a_child(recorded(configs, str(here)))[1], in_a_child(verified(configs, str(here)))[1]
+        return [codes, chain.told(), rows, wrong]
+
+    fresh()
+    _, (code, points) = in_a_child(paying(command, 0))
+    whole, wrong = ended(), []
+    for fatal in fatal_points(points, 37 if slow else 13):
+        fresh()
+        killed, _ = in_a_child(paying(command, fatal))
+        if (killed, now := ended()) != (-signal.SIGKILL, whole):
+            wrong.append([fatal, killed, now])
+    return {"points": points, "exit_code": code, "whole": whole, "wrong": wrong}
+
+
+def _prepare(folders: list[str], url: str) -> None:
+    if url.startswith("postgresql"):
+        in_a_child(emptied(url))
+    for name, destination, amount, asset in REQUESTS:
+        facts = {"request-id": name, "customer": "c", "asset": asset, "chain": "ethereum"}
+        facts |= {"amount": amount, "destination": destination}
+        options = [part for key, text in facts.items() for part in (f"--{key}", text)]
+        in_a_child(submit([*folders, "withdraw", "submit", *options], 0))
+
+
+if __name__ == "__main__":
+    print(json.dumps(kill_everywhere(*sys.argv[1:])))

@@ -1,0 +1,37 @@
+"""A pass that pays, killed anywhere: what was approved is paid exactly once all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cryptosupport.outside.nodes import Anvil
+from tests.chains.evm_paying import tokens
+from tests.chains.evm_paying.kit import CONTRACT
+from tests.commands.payingdesk import ETHER, HOT, KEY, write_settings
+from tests.conftest import ROOT
+
+TOKEN = f'[assets.USDT]\ndecimals = 6\ncontract = "{CONTRACT}"\n'
+
+
+def test_killed_at_any_point_of_a_payment_it_is_paid_once(tmp_path: Path, ledger_url: str, anvil: Anvil) -> None:
+    anvil.rpc("anvil_setBalance", HOT, hex(100 * ETHER))
+    tokens.place(anvil, CONTRACT, tokens.SILENT, **{HOT: 100 * 10**6})
+    configs = tmp_path / "configs"
+    write_settings(configs, f'["{anvil.url}"]', TOKEN, ledger_url, signer="env:HOT_KEY")
+    command = [sys.executable, "-m", "tests.commands.paying", configs, tmp_path / "data", ledger_url, anvil.url]
+    env = {**os.environ, "HOT_KEY": KEY, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=1500, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["wrong"] == []
+    codes, paid, (rows, _), faults = told["whole"]
+    assert codes == [0, 0, 0]
+    assert paid == [3 * ETHER // 2, 2 * ETHER, 7 * 10**6, 3]
+    assert [row[2] for row in rows] == ["final"] * 3
+    assert faults == []
+    assert told["points"] > 60
+    print(f"{told['points']} points")
