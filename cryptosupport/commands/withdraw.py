@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 import click
 
-from cryptosupport.commands import approving, params
+from cryptosupport.commands import approving, params, payments
 from cryptosupport.commands import output as out
 from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, text_of
 from cryptosupport.commands.withdrawals import show as show_all
@@ -232,7 +232,7 @@ def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> N
     show_all(output, map(withdrawal_record, moved.values()))
 
 
-for each in approving.COMMANDS:
+for each in (*approving.COMMANDS, *payments.COMMANDS):
     command.add_command(each)
 
 

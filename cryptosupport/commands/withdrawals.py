@@ -10,7 +10,7 @@ from cryptosupport.domain.withdrawals import State
 
 COLUMNS = ("request_id", "customer", "amount", "asset", "chain", "destination", "state", "why")
 PERSONAL = ("note", "beneficiary", "notes")
-EXPLAINING = ("country", "source", "maker", "ended_by", *PERSONAL, "masked", "booked", "decisions", "silent")
+EXPLAINING = ("country", "source", "maker", "ended_by", *PERSONAL, "masked", "booked", "decisions", "payouts", "silent")
 REVEALED = tuple(f"personal.{name}" for name in PERSONAL)
 
 _STOPPED = {State.REJECTED, State.HELD, State.WAITING, State.AWAITING_APPROVAL}
@@ -118,10 +118,26 @@ def explained(record: out.Record) -> str:
     ]
     parts = [_text(record), out.aligned(facts)]
     parts += [f"decided before, at {turn['at']}: {turn['outcome']}\n{_rules(turn)}" for turn in reversed(earlier)]
+    parts += [_payout(each) for each in record["payouts"]]
     if silent:
         reasons = out.aligned((f"  {rule['name']}", rule["reason"]) for rule in silent)
         parts.append(f"rules that speak of others\n{reasons}")
     return "\n".join(parts)
+
+
+def _payout(payout: out.Record) -> str:
+    """A payout, a line for each attempt: what was signed when, and what nodes said."""
+    lines = [
+        (
+            f"  {each['kind']} {each['number']}",
+            f"{each['txid'] or 'not signed'}, {'sent at ' + each['sent_at'] if each['sent'] else 'not sent'}"
+            + (f": {each['said']}" if each["said"] else ""),
+        )
+        for each in payout["attempts"]
+    ]
+    where = f", in block {payout['height']}" if payout["height"] is not None else ""
+    claims = ", ".join(payout["claims"])
+    return f"payout {payout['payout']} of {payout['wallet']} at {claims}: {payout['step']}{where}\n{out.aligned(lines)}"
 
 
 def _counts(record: out.Record, booked: out.Record) -> str:

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.guarding import WithGuards
-from cryptosupport.domain.errors import BadSettings, SupportError
+from cryptosupport.domain.errors import BadSettings, NoSuchRecord, SupportError
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import Premises
     from cryptosupport.desk.pay import Paid
-    from cryptosupport.desk.till import Paying, Till
+    from cryptosupport.desk.till import Paying, Shift, Till
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.freezes import Freeze
     from cryptosupport.domain.paying import Signer
     from cryptosupport.domain.signing import Electors
+    from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.settings import ChainSettings
     from cryptosupport.settings.wallets import WalletSettings
     from cryptosupport.signers.store import Store
@@ -54,8 +55,13 @@ class WithPaying(WithGuards):
     def paying(self, ledger: Ledger, premises: Premises) -> Paying:
         """What all wallets have in common."""
         from cryptosupport.desk.till import Paying
+        from cryptosupport.settings import milliseconds
 
-        return Paying(ledger, premises, self.people, tuple(self._versions[1]), self._holder, _is_gone)
+        bump = self.desk.bump
+        return Paying(
+            ledger, premises, self.people, tuple(self._versions[1]), self._holder, _is_gone,
+            resend=milliseconds(bump.resend), bump=milliseconds(bump.after),
+        )  # fmt: skip
 
     @cached_property
     def _holder(self) -> str:
@@ -77,6 +83,13 @@ class WithPaying(WithGuards):
         settings, nodes = self._open_nodes(settings)
         payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, wallet.address)
         return Till(settings.name, name, payer, self._signer(wallet, settings, payer.source))
+
+    def till_of(self, withdrawal: Withdrawal) -> Till:
+        """The wallet that pays a withdrawal. Raises `NoSuchRecord` where none does, `BadSettings`."""
+        name = withdrawal.wallet
+        if name is None or name not in self.paying_wallets:
+            raise NoSuchRecord(f"no wallet pays {withdrawal.request.request_id}: it is {withdrawal.state}")
+        return self.till(name)
 
     def _ready_to_pay(self, wallet: WalletSettings) -> ChainSettings:
         """The settings of the wallet's chain. Raises `BadSettings` where fees have no cap."""
@@ -137,7 +150,7 @@ class WithPaying(WithGuards):
         with self.ledger(make=False).look() as records:
             return records.freezes()
 
-    def tell_paid(self, paid: Paid) -> None:
+    def tell_paid(self, paid: Paid | Shift) -> None:
         """Tell what kept anything from being paid, each as a warning, and set the exit code."""
         from cryptosupport.domain.errors import Waits
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptosupport.desk.list_withdrawals import find
+from cryptosupport.desk.payout_record import payout_record
 from cryptosupport.desk.reveal import Personal, masked_record, personal_record
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.money import NOTHING, Quantity, format_base_units
+from cryptosupport.domain.payouts import Payout
 from cryptosupport.domain.policy.decision import Decision
 from cryptosupport.domain.policy.judging import Case, Judge
 from cryptosupport.domain.policy.rules import Policy
@@ -24,7 +26,7 @@ class Explained:
     """A withdrawal with all decisions on it, the first one first, and the rules that the last one heard nothing of.
 
     ``uncounted`` names the rules of whose sums it is no part, though it is booked. ``notes`` are what was written about
-    it, the first one first.
+    it, ``payouts`` what was done to pay it, the first one first.
     """
 
     withdrawal: Withdrawal
@@ -32,6 +34,7 @@ class Explained:
     silent: tuple[Spoken, ...]
     uncounted: tuple[str, ...]
     notes: tuple[Note, ...] = ()
+    payouts: tuple[Payout, ...] = ()
 
 
 def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[str], Policy]) -> Explained:
@@ -41,7 +44,7 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
     """
     withdrawal = find(ledger, request_id)
     with ledger.look() as records:
-        notes = records.notes(withdrawal.id)
+        notes, payouts = records.notes(withdrawal.id), records.payouts.of(withdrawal.id)
     text = ledger.policy(withdrawal.decision.policy)
     judge = Judge(Policy(()) if text is None else read_policy(text))
     case = Case(withdrawal.booking, withdrawal.decision.at)
@@ -52,6 +55,7 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
         tuple(each for each in spoken if not each.matches),
         tuple(sorted(judge.windows[window].matching.name for window in withdrawal.unbooked if window in judge.windows)),
         tuple(notes),
+        tuple(payouts),
     )
 
 
@@ -76,6 +80,7 @@ def as_record(explained: Explained, personal: Personal | None = None) -> dict[st
             "masked": personal is None and any(hidden.values()),
             "booked": _booked(withdrawal, explained.uncounted),
             "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],
+            "payouts": [payout_record(each) for each in explained.payouts],
             "silent": [{"name": rule.rule, "reason": rule.reason} for rule in explained.silent],
         }
         | ({} if personal is None else {"personal": shown})

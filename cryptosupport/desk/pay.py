@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from cryptosupport.desk.follow import follow
 from cryptosupport.desk.hand_out import send, sign
+from cryptosupport.desk.outbid import bump_stuck
 from cryptosupport.desk.purses import begin, end, watch_outflow
 from cryptosupport.desk.reserve import reserve
 from cryptosupport.desk.till import Paying, Shift, Till
@@ -64,7 +65,7 @@ def work(shift: Shift) -> None:
         payouts = follow(shift, payouts, survey)
         if watch_outflow(shift, survey):
             break
-        payouts = sign(shift, payouts)
+        payouts = sign(shift, bump_stuck(shift, payouts, survey))
         send(shift, [each for each in payouts if _to_send(shift, each, survey)])
         room = shift.till.payer.in_flight - (shift.lease.place - survey.used)
         taken = reserve(shift, survey, room) if room > 0 else []
@@ -99,7 +100,7 @@ def _look(shift: Shift, payouts: Sequence[Payout], first: bool = False) -> Surve
 
 def _to_send(shift: Shift, payout: Payout, survey: Survey) -> bool:
     """Whether its bytes go out now: for the first time, or again because no node has them, after a while."""
-    if payout.step is Step.SIGNED and not payout.last.sent:
+    if payout.last.raw is not None and not payout.last.sent:
         return True
     seen = survey.seen.get(payout.id)
     if not isinstance(seen, Absent) or seen.pooled:

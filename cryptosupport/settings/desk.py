@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cryptosupport.settings.guards import ApprovalSettings, FreezeSettings, PrivacySettings, ScreeningSettings
+from cryptosupport.settings.paying import BumpSettings
 from cryptosupport.settings.reading import Section, is_there, read
 from cryptosupport.settings.values import (
     check,
@@ -143,6 +144,7 @@ class DeskSettings(Section, frozen=True):
     approvals: ApprovalSettings = ApprovalSettings()
     freeze: FreezeSettings = FreezeSettings()
     privacy: PrivacySettings = PrivacySettings()
+    bump: BumpSettings = BumpSettings()
 
 
 def load_desk(folder: Path) -> DeskSettings:

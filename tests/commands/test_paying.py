@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from cryptosupport.outside.nodes import Anvil
 from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, Paydesk, open_desk, paydesk, sealed
 
@@ -92,3 +94,79 @@ def test_a_frozen_wallet_pays_nothing(paydesk: Paydesk) -> None:
     assert paydesk.run("freeze", "add", "wallet=hot", "--reason", "look", "--operator", "ops").exit_code == 0
     assert paydesk.pay() == {}
     assert paydesk.balance(ANN) == 0
+
+
+# -- what does not get into a block ----------------------------------------------------------------------------------
+
+
+def attempts(paydesk: Paydesk, name: str) -> list[tuple[str, str]]:
+    """The attempts of a withdrawal's payout: kind and txid."""
+    found = paydesk.run("withdraw", "explain", name, "--json").json["payouts"][-1]["attempts"]
+    return [(each["kind"], each["txid"]) for each in found]
+
+
+@pytest.fixture
+def stuck(open_desk: Callable[..., Paydesk], anvil_with: Callable[..., Anvil]) -> Paydesk:
+    """w-1 waits for a block."""
+    paydesk = open_desk(anvil_with("--no-mining"))
+    paydesk.submit("w-1")
+    assert paydesk.pay() == {"w-1": "broadcast"}
+    return paydesk
+
+
+def test_what_waits_too_long_gets_a_higher_fee_and_is_paid_once(stuck: Paydesk) -> None:
+    stuck.submit("w-2", "1", BEN)
+    stuck.pay()
+    (stuck.folder / "configs" / "desk.toml").write_text('[bump]\nafter = "1ms"\n', encoding="utf-8")
+    stuck.pay()
+    stuck.pay()
+    assert len(attempts(stuck, "w-1")) == 3
+    assert len(attempts(stuck, "w-2")) == 1  # it waits for the first
+    stuck.settle()
+    assert stuck.pay() == {"w-1": "final", "w-2": "final"}
+    assert (stuck.balance(ANN), stuck.balance(BEN)) == (ETHER, ETHER)
+    assert stuck.run("withdraw", "show", "w-1", "--json").json["txid"] == attempts(stuck, "w-1")[-1][1]
+
+
+def test_a_person_bumps(stuck: Paydesk) -> None:
+    done = stuck.run("withdraw", "bump", "w-1", "--operator", "ops", "--json")
+    assert (done.exit_code, done.json["state"]) == (0, "broadcast"), done.stderr
+    first, second = attempts(stuck, "w-1")
+    assert (first[0], second[0], first[1] == second[1]) == ("pay", "pay", False)
+    stuck.settle()
+    assert stuck.pay() == {"w-1": "final"}
+    assert stuck.balance(ANN) == ETHER
+    assert stuck.run("withdraw", "bump", "w-1", "--operator", "ops").exit_code == 4
+
+
+def test_what_is_killed_is_cancelled_only_when_that_is_final(stuck: Paydesk) -> None:
+    done = stuck.run("withdraw", "kill", "w-1", "--operator", "ops", "--json")
+    assert (done.exit_code, done.json["state"]) == (0, "cancelling"), done.stderr
+    stuck.node.mine(1)
+    assert stuck.pay() == {}
+    assert stuck.state("w-1") == "cancelling"
+    stuck.settle()
+    assert stuck.pay() == {"w-1": "cancelled"}
+    assert stuck.balance(ANN) == 0
+    assert [kind for kind, _ in attempts(stuck, "w-1")] == ["pay", "cancel"]
+
+
+def test_a_kill_that_comes_too_late_leaves_it_paid(stuck: Paydesk) -> None:
+    stuck.node.mine(1)
+    done = stuck.run("withdraw", "kill", "w-1", "--operator", "ops")
+    assert done.exit_code == 3
+    assert "is in a block already" in done.stderr
+    stuck.settle()
+    assert stuck.pay() == {"w-1": "final"}
+
+
+def test_the_payment_that_wins_over_its_cancel_is_final(stuck: Paydesk) -> None:
+    """The node forgets the cancel, and mines the payment."""
+    ((_, paid),) = attempts(stuck, "w-1")
+    raw = stuck.node.rpc("eth_getRawTransactionByHash", paid)
+    assert stuck.run("withdraw", "kill", "w-1", "--operator", "ops").exit_code == 0
+    stuck.node.rpc("anvil_dropAllTransactions")
+    stuck.node.rpc("eth_sendRawTransaction", raw)
+    stuck.settle()
+    assert stuck.pay() == {"w-1": "final"}
+    assert stuck.balance(ANN) == ETHER

@@ -1,0 +1,105 @@
+"""Replace what does not get into a block: by the same with a higher fee, or by a payment to ourselves (M51, M54).
+
+Every replacement is one more attempt of the same payout, so that at most one of them ever counts. It is recorded
+before it is signed, and stored before it is sent, like the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptosupport.desk.hand_out import send, sign
+from cryptosupport.desk.purses import begin, end
+from cryptosupport.desk.settle import move
+from cryptosupport.desk.till import Paying, Shift, Till
+from cryptosupport.domain.audit import Act
+from cryptosupport.domain.errors import NoSuchRecord, Refused, Waits
+from cryptosupport.domain.paying import Survey, TooDear
+from cryptosupport.domain.payouts import OVER, Absent, Attempt, Kind, Mined, Payout, Plan, Step
+from cryptosupport.domain.withdrawals import Withdrawal
+
+_WAITS = (Step.BROADCAST, Step.UNKNOWN)
+
+
+def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
+    """Give the first payout that has waited for too long a higher fee; all of them as they are now (S55).
+
+    Only the first: the others wait for it. At the cap it stays as it is, and that is told (M53).
+    """
+    with shift.paying.ledger.look() as records:
+        now = records.now
+    first = next((each for each in payouts if each.step in _WAITS), None)
+    if first is None or not _is_stuck(first, survey, now - shift.paying.bump):
+        return list(payouts)
+    plan = shift.till.payer.dearer(first, survey)
+    if isinstance(plan, TooDear):
+        names = ", ".join(item.request_id for item in first.items)
+        shift.errors.append(Waits(f"{names} waits for a block, and its fee is not raised any more: {plan.reason}"))
+        return list(payouts)
+    after = _with_another(shift, first, first.last.kind, plan, Act("payout.bumped"))
+    return [after if each.id == first.id else each for each in payouts]
+
+
+def _is_stuck(payout: Payout, survey: Survey, since: int) -> bool:
+    sent_at = payout.last.sent_at
+    seen = survey.seen.get(payout.id)
+    # An attempt that is sent again keeps being the same one: its age counts from when it was signed.
+    began = payout.last.signed_at
+    return isinstance(seen, Absent) and sent_at is not None and began is not None and began <= since
+
+
+def _with_another(shift: Shift, payout: Payout, kind: Kind, plan: Plan, act: Act) -> Payout:
+    """The payout with one more attempt, recorded."""
+    paying = shift.paying
+    with paying.ledger.write(paying.premises.judge) as books:
+        attempt = Attempt(payout.last.number + 1, kind, plan, books.now)
+        return move(shift, books, payout, payout.with_attempt(attempt), act)
+
+
+def bump(paying: Paying, till: Till, withdrawal: Withdrawal, who: str) -> Shift:
+    """Give the payout of a withdrawal a higher fee now. Raises as `replace_by` does."""
+    return _replace_by(paying, till, withdrawal, who, None)
+
+
+def kill(paying: Paying, till: Till, withdrawal: Withdrawal, who: str) -> Shift:
+    """Take the place of a withdrawal's payout with a payment to ourselves (S11).
+
+    Until one of them is final nobody knows which one counts: the withdrawal is `cancelling`. Raises `NoSuchRecord`
+    where nothing is under way, `Refused` where it is in a block already or a fee is over the cap, `NodesFailed`, and
+    `Locked` where another worker has the wallet: it will send what is recorded.
+    """
+    return _replace_by(paying, till, withdrawal, who, Kind.CANCEL)
+
+
+def _replace_by(paying: Paying, till: Till, withdrawal: Withdrawal, who: str, kind: Kind | None) -> Shift:
+    name = withdrawal.request.request_id
+    payout = _live(paying, withdrawal)
+    survey = till.payer.survey([payout])
+    if isinstance(survey.seen.get(payout.id), Mined):
+        raise Refused(f"{name} is in a block already ({payout.last.txid}): it can only be followed to its end")
+    if kind is None and payout.last.raw is None:
+        raise Refused(f"{name} is not sent yet: there is no fee to raise")
+    plan = till.payer.dearer(payout, survey) if kind is None else till.payer.self_send(payout, survey)
+    if isinstance(plan, TooDear):
+        raise Refused(f"{name} stays as it is: {plan.reason}")
+    with paying.ledger.look() as records:
+        purse = records.payouts.purse(payout.chain, payout.source)
+    assert purse is not None  # it has a payout
+    shift = Shift(paying, till, purse)
+    act = Act("payout.bumped" if kind is None else "payout.killed", who=who)
+    after = _with_another(shift, payout, kind or payout.last.kind, plan, act)
+    own = begin(paying, till)
+    own.moved = shift.moved
+    try:
+        send(own, sign(own, [after]))
+    finally:
+        end(own)
+    return own
+
+
+def _live(paying: Paying, withdrawal: Withdrawal) -> Payout:
+    with paying.ledger.look() as records:
+        found = [each for each in records.payouts.of(withdrawal.id) if each.step not in OVER]
+    if not found:
+        raise NoSuchRecord(f"no payment of {withdrawal.request.request_id} is under way: it is {withdrawal.state}")
+    return found[0]
