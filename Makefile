@@ -36,7 +36,7 @@ test: .venv/.installed-test nodes
 
 .PHONY: crash
 crash: .venv/.installed-test nodes
-	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -q -k "killed_at_any or killed_anywhere or dies_anywhere" tests
+	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "killed_at_any or killed_anywhere or dies_anywhere" tests
 
 .PHONY: bench
 bench: .venv/.installed-test nodes

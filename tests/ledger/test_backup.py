@@ -65,6 +65,11 @@ def ledger(ledger_engine: Engine) -> Engine:
             connection.execute(insert(table), [a_row(table)])
         for table in (tables.screen_list, tables.screen_entry):
             connection.execute(insert(table), [a_row(table)])
+        connection.execute(insert(tables.purse), [a_row(tables.purse)])
+        connection.execute(insert(tables.payout), [a_row(tables.payout, id=1, fee=UINT256)])
+        connection.execute(insert(tables.payout_claim), [a_row(tables.payout_claim, payout_id=1)])
+        connection.execute(insert(tables.payout_item), [a_row(tables.payout_item, payout_id=1, withdrawal_id=1)])
+        connection.execute(insert(tables.attempt), [a_row(tables.attempt, payout_id=1, raw=bytes(range(256)))])
         connection.execute(tables.book.update().values(last_id=4, last_at=2**40, policy="h"))
     return ledger_engine
 
