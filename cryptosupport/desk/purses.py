@@ -50,16 +50,23 @@ def begin(paying: Paying, till: Till) -> Shift:
 
 
 def _refuse_restored(shift: Shift) -> None:
-    """Raise `Refused`, and freeze the wallet, where the signer has signed for places that this ledger has yet to give
-    out: the ledger is a copy of before (B13).
+    """Raise `Refused`, and freeze the wallet, where the signer knows of more than this ledger: it is a copy of before
+    (B13).
+
+    The signer remembers what it signed for, and how far the audit log had come: what was cancelled or rejected since
+    has no place, but an entry.
     """
-    mark, wallet = shift.till.signer.high_water(), shift.till.wallet
-    if mark.highest is None or mark.highest < shift.lease.place:
+    signer, wallet = shift.till.signer, shift.till.wallet
+    mark = signer.high_water()
+    with shift.paying.ledger.look() as records:
+        ledger_id, head = records.ledger_id, records.log_head
+        known = signer.head(ledger_id)
+        gone = known is not None and known.number > 0 and records.log_hash(known.number) != known.hash
+    if not gone and (mark.highest is None or mark.highest < shift.lease.place):
+        signer.keep_head(ledger_id, head)
         return
-    reason = (
-        f"restored: the signer of {wallet} has signed for place {mark.highest}, and this ledger gives out "
-        f"{shift.lease.place} next: it is an older copy"
-    )
+    knows = f"entry {known.number} of its log" if known is not None and gone else f"a payment at place {mark.highest}"
+    reason = f"restored: the signer of {wallet} knows of {knows}, and this ledger does not: it is an older copy"
     with shift.paying.ledger.act() as records:
         freeze_wallet(records, wallet, reason)
     end(shift)

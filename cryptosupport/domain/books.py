@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryptosupport.domain.audit import Act, Entry
+from cryptosupport.domain.audit import Act, Entry, Head
 from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.money import Quantity
@@ -117,6 +117,13 @@ class Records(Protocol):
     @property
     def ledger_id(self) -> str:
         """The ledger's own name, which no other has."""
+
+    @property
+    def log_head(self) -> Head:
+        """The last entry of the audit log."""
+
+    def log_hash(self, number: int) -> str | None:
+        """The hash of an entry of the audit log, None where there is none with this number."""
 
     def log(self, act: Act) -> None:
         """Add an act to the audit log."""

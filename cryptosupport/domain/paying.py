@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from cryptosupport.domain.audit import Head
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.payouts import Kind, Payout, Plan, Seen
 from cryptosupport.domain.statements import Signed
@@ -182,3 +183,9 @@ class Signer(Protocol):
 
     def high_water(self) -> HighWater:
         """How much it has signed for the wallet."""
+
+    def head(self, ledger_id: str) -> Head | None:
+        """How far the audit log of a ledger had come when it was told last, None for never."""
+
+    def keep_head(self, ledger_id: str, head: Head) -> None:
+        """Remember how far the audit log of a ledger has come."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from cryptosupport import __version__
-from cryptosupport.domain.audit import SEALED, Act, Entry, bound, spelt
+from cryptosupport.domain.audit import SEALED, Act, Entry, Head, bound, spelt
 from cryptosupport.domain.errors import Tampered
 from cryptosupport.domain.withdrawals import Withdrawal, canonical, seal
 from cryptosupport.ledger import tables
@@ -34,6 +34,11 @@ class LogBook:
     def number(self) -> int:
         """The number of the last entry."""
         return self._number
+
+    @property
+    def head(self) -> Head:
+        """The last entry."""
+        return Head(self._number, self._hash)
 
     def add(self, acts: Sequence[Act]) -> None:
         """Add acts in their order."""

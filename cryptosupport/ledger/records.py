@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, func, insert, select, text
 
-from cryptosupport.domain.audit import ROW, Act, Entry
+from cryptosupport.domain.audit import ROW, Act, Entry, Head
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.operators import Change
@@ -55,6 +55,17 @@ class SqlRecords:
     def log_book(self) -> LogBook:
         """The audit log."""
         return LogBook(self.connection, self.now)
+
+    @property
+    def log_head(self) -> Head:
+        """The last entry of the audit log."""
+        return self.log_book.head
+
+    def log_hash(self, number: int) -> str | None:
+        """The hash of an entry of the audit log, None where there is none with this number."""
+        acts = tables.audit.c
+        found: str | None = self.connection.scalar(select(acts.hash).where(acts.number == number))
+        return found
 
     def log(self, act: Act) -> None:
         """Add an act to the audit log."""

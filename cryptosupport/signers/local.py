@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from cryptosupport.domain.audit import Head
 from cryptosupport.domain.errors import BadSettings, Refused, SupportError
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.paying import Decoded, HighWater, Order
@@ -83,6 +84,14 @@ class LocalSigner:
     def high_water(self) -> HighWater:
         """How much it has signed for its wallet, to be compared with what ledger and chain know."""
         return self._store.high_water(self._account.chain, self._account.source)
+
+    def head(self, ledger_id: str) -> Head | None:
+        """How far the audit log of a ledger had come when it was told last, None for never."""
+        return self._store.head(ledger_id)
+
+    def keep_head(self, ledger_id: str, head: Head) -> None:
+        """Remember how far the audit log of a ledger has come."""
+        self._store.keep_head(ledger_id, head, self._clock())
 
     def _entry(self, order: Order) -> Entry:
         """What the store keeps of an order; the wallet as the signer spells it, and not as the ledger does."""

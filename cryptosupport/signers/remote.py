@@ -6,7 +6,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from cryptosupport.domain.errors import Refused, Unreachable
+from cryptosupport.domain.audit import Head, read_head
+from cryptosupport.domain.errors import BadInput, Refused, Unreachable
 from cryptosupport.domain.paying import HighWater, Order
 from cryptosupport.signers.orders import write_order
 from cryptosupport.signers.wire import Garbled, raised, receive, send
@@ -47,6 +48,18 @@ class RemoteSigner:
         if not isinstance(told, bool):
             raise self._lost("it does not say whether it has signed")
         return told
+
+    def head(self, ledger_id: str) -> Head | None:
+        """How far the audit log of a ledger had come when it was told last. Raises as the class says."""
+        told = self._ask({"do": "head", "ledger": ledger_id}).get("head")
+        try:
+            return None if told is None else read_head(str(told))
+        except BadInput as error:
+            raise self._lost("it holds no head of a log") from error
+
+    def keep_head(self, ledger_id: str, head: Head) -> None:
+        """Remember how far the audit log of a ledger has come. Raises as the class says."""
+        self._ask({"do": "keep_head", "ledger": ledger_id, "head": head.text})
 
     def high_water(self) -> HighWater:
         """How much it has signed for its wallet. Raises as the class says."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
+from cryptosupport.domain.audit import Head, read_head
 from cryptosupport.domain.errors import BadInput, BadSettings, Locked, Refused, SupportError
 from cryptosupport.domain.paying import HighWater, Order
 from cryptosupport.signers.orders import read_order
@@ -45,6 +46,12 @@ class Serves(Protocol):
 
     def high_water(self) -> HighWater:
         """How much it has signed."""
+
+    def head(self, ledger_id: str) -> Head | None:
+        """How far the audit log of a ledger had come."""
+
+    def keep_head(self, ledger_id: str, head: Head) -> None:
+        """Remember it."""
 
 
 class Server:
@@ -158,11 +165,17 @@ class Server:
                     return {"raw": self._signer.sign(read_order(order)).hex()}
                 case {"do": "signed", "txid": str(txid), **rest} if not rest:
                     return {"signed": self._signer.signed(txid)}
+                case {"do": "head", "ledger": str(ledger), **rest} if not rest:
+                    found = self._signer.head(ledger)
+                    return {"head": None if found is None else found.text}
+                case {"do": "keep_head", "ledger": str(ledger), "head": str(text), **rest} if not rest:
+                    self._signer.keep_head(ledger, read_head(text))
+                    return {}
                 case {"do": "high_water", **rest} if not rest:
                     mark = self._signer.high_water()
                     highest = None if mark.highest is None else str(mark.highest)
                     return {"store": mark.store, "signatures": str(mark.signatures), "highest": highest}
-            raise BadInput('a question is {"do": "sign", "order": ...}, {"do": "signed", ...} or {"do": "high_water"}')
+            raise BadInput('a question is {"do": "sign", "order": ...}, or {"do": one of signed, head, ...}')
         except SupportError as error:
             self._say(error.message)
             return failure(error)

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptosupport.domain.audit import Head
 from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
 from cryptosupport.domain.paying import HighWater
 from cryptosupport.domain.payouts import Kind
@@ -124,6 +125,22 @@ class Store:
                 "select 1 from signature where chain = ? and source = ? and txid = ? limit 1", (chain, source, txid)
             ).fetchone()
         return found is not None
+
+    def head(self, ledger_id: str) -> Head | None:
+        """How far the audit log of a ledger had come when it was told last, None for never."""
+        with self._file.transaction() as connection:
+            found = connection.execute(
+                "select number, hash from head where ledger_id = ? order by number desc limit 1", (ledger_id,)
+            ).fetchone()
+        return None if found is None else Head(*found)
+
+    def keep_head(self, ledger_id: str, head: Head, at: int) -> None:
+        """Remember how far the audit log of a ledger has come; ``at`` is milliseconds since 1970."""
+        with self._file.transaction(write=True) as connection:
+            connection.execute(
+                "insert into head select ?, ?, ?, ? where not exists (select 1 from head where ledger_id = ? and "
+                "number >= ?)", (ledger_id, head.number, head.hash, at, ledger_id, head.number),
+            )  # fmt: skip
 
     def high_water(self, chain: str, source: str) -> HighWater:
         """How much was signed for one wallet."""

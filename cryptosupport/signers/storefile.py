@@ -38,6 +38,10 @@ _TABLES = {
         request_id text not null, round integer not null, claims text not null, proof text not null,
         at integer not null,
         primary key (request_id, round)""",
+    # How far the audit log of each ledger had come, as workers said at times.
+    "head": """
+        ledger_id text not null, number integer not null, hash text not null, at integer not null,
+        primary key (ledger_id, number)""",
     # One row: which store this is.
     "store": "id text not null primary key",
 }
@@ -46,6 +50,7 @@ _SAME = {
     "claim": "chain = new.chain and source = new.source and claim = new.claim",
     "signature": "number = new.number",
     "retired": "request_id = new.request_id and round = new.round",
+    "head": "ledger_id = new.ledger_id and number = new.number",
     "store": "true",
 }
 _SCHEMA = [

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from cryptosupport.domain.audit import Head
 from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.paying import Decoded, HighWater, Order
@@ -63,6 +64,14 @@ class Web3Signer:
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers."""
         return self._local.signed(txid)
+
+    def head(self, ledger_id: str) -> Head | None:
+        """How far the audit log of a ledger had come when it was told last, None for never."""
+        return self._local.head(ledger_id)
+
+    def keep_head(self, ledger_id: str, head: Head) -> None:
+        """Remember how far the audit log of a ledger has come."""
+        self._local.keep_head(ledger_id, head)
 
     def high_water(self) -> HighWater:
         """How much was signed for its wallet; each signature is remembered once before and once after it was made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -170,3 +171,69 @@ def test_the_payment_that_wins_over_its_cancel_is_final(stuck: Paydesk) -> None:
     stuck.settle()
     assert stuck.pay() == {"w-1": "final"}
     assert stuck.balance(ANN) == ETHER
+
+
+# -- a ledger of yesterday -------------------------------------------------------------------------------------------
+
+
+def restored(paydesk: Paydesk, meanwhile: Callable[[], object]) -> None:
+    """Take a backup, do something, and put the backup in the ledger's place; the signer's memory stays."""
+    data = paydesk.folder / "data"
+    copy = str(paydesk.folder / "backup.db")
+    assert paydesk.run("ledger", "backup", copy).exit_code == 0
+    meanwhile()
+    for path in data.glob("cryptosupport.db*"):
+        path.unlink()
+    shutil.copy(copy, data / "cryptosupport.db")
+
+
+def refused_as_restored(paydesk: Paydesk, words: str) -> None:
+    done = paydesk.run("withdraw", "run")
+    assert done.exit_code == 3, done.stderr
+    assert words in done.stderr
+    assert "and this ledger does not: it is an older copy" in done.stderr
+    assert "wallet=hot" in paydesk.run("freeze", "list").stdout
+
+
+@pytest.mark.parametrize("mined", [True, False])
+def test_a_restored_ledger_pays_nothing_twice(
+    open_desk: Callable[..., Paydesk], anvil_with: Callable[..., Anvil], mined: bool
+) -> None:
+    paydesk = open_desk(anvil_with(*(() if mined else ("--no-mining",))))
+    paydesk.submit("w-0", "0.1", BEN)
+    paydesk.pay()
+    paydesk.submit("w-1")
+    restored(paydesk, paydesk.pay)
+    assert paydesk.state("w-1") == "approved"
+    refused_as_restored(paydesk, "the signer of hot knows of")
+    paydesk.settle()
+    assert paydesk.run("withdraw", "run").exit_code == 3
+    assert paydesk.balance(ANN) == ETHER
+
+
+def test_a_restored_ledger_does_not_pay_what_was_cancelled_since(paydesk: Paydesk) -> None:
+    (paydesk.folder / "configs" / "desk.toml").write_text('[bump]\nafter = "1h"\n', encoding="utf-8")
+    paydesk.submit("w-0", "0.1", BEN)
+    paydesk.pay()
+    paydesk.submit("w-1", "500")
+
+    def cancelled_and_a_pass() -> None:
+        assert paydesk.run("withdraw", "cancel", "w-1", "--operator", "ops").exit_code == 0
+        paydesk.pay()
+
+    restored(paydesk, cancelled_and_a_pass)
+    paydesk.node.rpc("anvil_setBalance", HOT, hex(900 * ETHER))
+    refused_as_restored(paydesk, "knows of entry")
+    assert paydesk.balance(ANN) == 0
+
+
+def test_an_empty_ledger_does_not_pay_from_a_wallet_of_another(paydesk: Paydesk) -> None:
+    paydesk.submit("w-1")
+    paydesk.pay()
+    for path in (paydesk.folder / "data").glob("cryptosupport.db*"):
+        path.unlink()
+    paydesk.submit("w-1")
+    done = paydesk.run("withdraw", "run")
+    assert done.exit_code == 3
+    assert "does not know" in done.stderr
+    assert paydesk.balance(ANN) == ETHER
