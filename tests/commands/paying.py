@@ -1,7 +1,7 @@
 """`withdraw run` as it pays, killed before and after every statement, commit, node call and signature it makes.
 
-`python -m tests.commands.paying CONFIGS DATA LEDGER NODE` kills a pass at each point in turn, and lets fresh passes go
-on from there: each withdrawal is paid exactly once, whatever the point.
+`python -m tests.commands.paying CONFIGS DATA LEDGER NODE SCENARIO` kills a pass at each point in turn, and lets fresh
+passes go on from there: each withdrawal is paid exactly once, whatever the point.
 """
 
 from __future__ import annotations
@@ -20,11 +20,19 @@ from cryptosupport.commands import run
 from cryptosupport.signers.local import LocalSigner
 from cryptosupport.transport.http import HttpNode
 from tests.chains.evm_paying.kit import CONTRACT
-from tests.commands.payingdesk import ANN, BEN, HOT
+from tests.commands.payingdesk import ANN, BEN, ETHER, HOT
 from tests.commands.submitting import LOADED, Points, emptied, in_a_child, recorded, submit, verified
 from tests.crashing import fatal_points
 
 REQUESTS = [("coins", ANN, "1.5", "ETH"), ("tokens", BEN, "7", "USDT"), ("more", BEN, "2", "ETH")]
+AMOUNTS = {"coins": 3 * ETHER // 2, "tokens": 7 * 10**6, "more": 2 * ETHER}
+COMMANDS = {
+    "pay": ("withdraw", "run", "-o", "jsonl"),
+    "bump": ("withdraw", "run", "-o", "jsonl"),
+    "kill": ("withdraw", "kill", "tokens", "--operator", "ops", "--json"),
+}
+STEPS = {"pay": 13, "bump": 29, "kill": 29}
+"""Of how many points one is enough for `make test`."""
 TOGETHER = (
     *("cryptosupport.desk.pay", "cryptosupport.desk.run_once", "cryptosupport.chains.evm.paying", "web3", "coincurve"),
     *("cryptosupport.chains.evm.tools", "cryptosupport.context.paying", "cryptosupport.desk.value_late"),
@@ -70,10 +78,12 @@ class Chain:
         with urllib.request.urlopen(asked, timeout=30) as answer:
             return json.load(answer)["result"]
 
-    def back(self) -> None:
-        """As it was in the beginning."""
+    def back(self, mining: bool) -> None:
+        """As it was in the beginning, with nothing in its pool."""
         assert self.rpc("evm_revert", self._snapshot)
         self._snapshot = self.rpc("evm_snapshot")
+        self.rpc("anvil_dropAllTransactions")
+        self.rpc("evm_setAutomine", mining)
 
     def told(self) -> list[int]:
         """What was paid: coins to both, tokens, and how many transactions the wallet made."""
@@ -87,42 +97,52 @@ class Chain:
         return [int(each, 16) for each in asked]
 
 
-def kill_everywhere(configs: str, data: str, url: str, node: str) -> dict[str, Any]:
-    """Kill a pass at each point in turn, and let others go on: how many points, and which ended otherwise."""
+def kill_everywhere(configs: str, data: str, url: str, node: str, scenario: str) -> dict[str, Any]:
+    """Kill a command at each point in turn, and let passes go on: how many points, and where something was wrong."""
     for module in (*LOADED, *TOGETHER):  # once, here, and not in every child
         import_module(module)
     chain = Chain(node)
     here, made, slow = Path(data) / "now", Path(data) / "made", url.startswith("postgresql")
     folders = ["--configs", configs, "--data", str(here)]
-    command = [*folders, "withdraw", "run", "-o", "jsonl"]
+    one_pass, command = [*folders, "withdraw", "run", "-o", "jsonl"], [*folders, *COMMANDS[scenario]]
 
     def fresh() -> None:
-        chain.back()
+        chain.back(mining=True)
         shutil.rmtree(here, ignore_errors=True)
         if slow or not made.exists():
             here.mkdir(mode=0o700, parents=True)
             _prepare(folders, url)
+            if scenario != "pay":  # all are on their way, and no block takes them
+                chain.back(mining=False)
+                in_a_child(submit(one_pass, 0))
             shutil.copytree(here, made, dirs_exist_ok=True)
         else:
             shutil.copytree(made, here)
+        chain.back(mining=scenario == "pay")  # the node has forgotten what was on its way
 
-    def ended() -> list[Any]:
+    def faults() -> list[Any]:
+        """What is not as it has to be when some passes have gone on and all is final."""
         codes = []
-        for _ in range(3):  # one goes on, one sees it final, and one finds nothing to do
-            codes.append((in_a_child(submit(command, 0))[1] or [None])[0])
+        for _ in range(4):
+            codes.append((in_a_child(submit(one_pass, 0))[1] or [None])[0])
             chain.rpc("anvil_mine", hex(100))
-        rows, wrong = in_a_child(recorded(configs, str(here)))[1], in_a_child(verified(configs, str(here)))[1]
-        return [codes, chain.told(), rows, wrong]
+        rows, wrong = in_a_child(recorded(configs, str(here)))[1][0], in_a_child(verified(configs, str(here)))[1]
+        states = {row[1]: row[2] for row in rows}
+        paid = [units if states[name] == "final" else 0 for name, units in AMOUNTS.items()]
+        ends = all(state in ("final", "cancelled") for state in states.values())
+        expected = [paid[0], paid[2], paid[1], len(states)]
+        sound = codes[-2:] == [0, 0] and ends and not wrong and chain.told() == expected
+        return [] if sound else [codes, states, chain.told(), expected, wrong]
 
     fresh()
     _, (code, points) = in_a_child(paying(command, 0))
-    whole, wrong = ended(), []
-    for fatal in fatal_points(points, 37 if slow else 13):
+    found = [] if not (wrong := faults()) else [[0, wrong]]
+    for fatal in fatal_points(points, STEPS[scenario] * (3 if slow else 1)):
         fresh()
         killed, _ = in_a_child(paying(command, fatal))
-        if (killed, now := ended()) != (-signal.SIGKILL, whole):
-            wrong.append([fatal, killed, now])
-    return {"points": points, "exit_code": code, "whole": whole, "wrong": wrong}
+        if killed != -signal.SIGKILL or (wrong := faults()):
+            found.append([fatal, killed, wrong])
+    return {"points": points, "exit_code": code, "wrong": found}
 
 
 def _prepare(folders: list[str], url: str) -> None:
