@@ -22,8 +22,8 @@ _FIELDS = ("number", "title", "chain", "command", "txid", "state", "summary", "d
 @params.output
 @click.pass_obj
 def command(context: Context, output: str) -> None:
-    """Start anvil and bitcoind on this machine, make transactions of every fate, ask `tx status` about each, and
-    decide withdrawal requests of every kind.
+    """Start anvil and bitcoind on this machine, make transactions of every fate, ask `tx status` about each, decide
+    withdrawal requests of every kind, and pay one.
 
     \b
     Exit codes: 0 all told as they are; 1 one is not; 8 anvil or bitcoind is not on PATH.

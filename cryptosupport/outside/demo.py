@@ -1,6 +1,6 @@
 """The demo: this program on private nodes and at a desk of its own, held to what it should say.
 
-It is asked about transactions of every fate, then it takes withdrawal requests in and decides them.
+It is asked about transactions of every fate, then it takes withdrawal requests in, decides them, and pays.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 from cryptosupport.outside import scenes
 from cryptosupport.outside.desk_scenes import Step, desk_steps
 from cryptosupport.outside.nodes import program, start_anvil, start_bitcoind
+from cryptosupport.outside.paying_scenes import paying_steps
 from cryptosupport.outside.people_scenes import people_steps
 from cryptosupport.outside.scenes import Look
 
@@ -67,10 +68,12 @@ def play(locale: str, now: int) -> Iterator[Scene]:
         start_anvil(*ANVIL_OPTIONS) as evm,
         start_bitcoind() as bitcoin,
     ):
-        for name, text in scenes.settings(evm, bitcoin).items():
+        chains = scenes.settings(evm, bitcoin)
+        for name, text in chains.items():
             _write(Path(folder) / "configs" / "chains" / f"{name}.toml", text)
         _write(Path(folder) / "keys" / "passphrase", token_hex(32))
-        looks, steps = (scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin)), (desk_steps(now), people_steps())
+        looks = scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin)
+        steps = desk_steps(now), people_steps(), paying_steps(evm, chains[scenes.EVM])
         acts: Iterable[Act] = chain(*looks, *steps)
         for number, act in enumerate(acts, 1):
             yield _scene(number, act, Path(folder), locale)
@@ -97,9 +100,10 @@ def _scene(number: int, act: Act, folder: Path, locale: str) -> Scene:
         told_code = act.exit_code if act.told_code is None else act.told_code
         for name, text in act.files.items():
             _write(folder / name, text)
-    exit_code, text, complaint = _run(act.arguments, folder, locale)
+    stdin = act.stdin if isinstance(act, Step) else ""
+    exit_code, text, complaint = _run(act.arguments, folder, locale, stdin)
     differences = list(_exit_codes(act.exit_code, exit_code))
-    exit_code, output, told = _run((*told_by, "--json"), folder, locale)
+    exit_code, output, told = _run((*told_by, "--json"), folder, locale, stdin)
     try:
         record = json.loads(output or told)
     except ValueError:
@@ -108,7 +112,7 @@ def _scene(number: int, act: Act, folder: Path, locale: str) -> Scene:
     return Scene(number, act, text + complaint, record, tuple(dict.fromkeys(differences)))
 
 
-def _run(arguments: Sequence[str], folder: Path, locale: str) -> tuple[int, str, str]:
+def _run(arguments: Sequence[str], folder: Path, locale: str, stdin: str = "") -> tuple[int, str, str]:
     """Run the program in a process of its own, as a person would: exit code, what it said, what it complained of."""
     folders = ["--configs", str(folder / "configs"), "--data", str(folder / "data"), "--locale", locale]
     command = [sys.executable, "-m", "cryptosupport", *folders, *arguments]
@@ -116,8 +120,9 @@ def _run(arguments: Sequence[str], folder: Path, locale: str) -> tuple[int, str,
     path = os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"} | _keyring(folder / "keys")
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
-    )
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, encoding="utf-8", timeout=120,
+        check=False,
+    )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
 

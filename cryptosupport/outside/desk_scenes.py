@@ -74,6 +74,7 @@ class Step:
 
     ``files`` are written before it, below the folder that it runs in. ``told_by`` is the command whose JSON is looked
     at, where the same one once more would tell something else; it exits with ``told_code``, None for ``exit_code``.
+    ``stdin`` is what it reads.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Step:
     files: Mapping[str, str] = field(default_factory=dict)
     told_by: tuple[str, ...] = ()
     told_code: int | None = None
+    stdin: str = ""
     chain: str = "desk"
     txid: None = None
 

@@ -207,6 +207,11 @@ class Anvil(Node):
             raise OSError("anvil has not taken its port yet")
         self.rpc("eth_chainId")
 
+    def accounts(self) -> list[tuple[str, str]]:
+        """Its accounts, each with its private key, which everybody knows."""
+        told = json.loads(self._bound.read_text(encoding="utf-8"))
+        return list(zip(told["available_accounts"], told["private_keys"], strict=True))
+
     def mine(self, blocks: int = 1) -> int:
         """Mine ``blocks`` and return the new height."""
         self.rpc("anvil_mine", hex(blocks))

@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 from cryptosupport.outside.demo import _differences, _exit_codes
 from cryptosupport.outside.desk_scenes import Step, desk_steps
+from cryptosupport.outside.nodes import Anvil
+from cryptosupport.outside.paying_scenes import paying_steps
 from cryptosupport.outside.people_scenes import people_steps
 from cryptosupport.outside.scenes import Look
 from tests.conftest import Program
 
 DECIDED = {"approved", "rejected", "awaiting_approval", "waiting", "cancelled", "held"}
-CHANGED = {"proposed", "active"}
+CHANGED = {"proposed", "active", "set", "broadcast", "confirming", "final"}
 FATES = {"confirmed", "confirming", "pending", "failed", "replaced", "dropped", "not_found"}
 
 
@@ -76,7 +79,8 @@ def test_a_step_at_the_desk_told_wrong_is_named() -> None:
 
 
 def test_the_desk_checks_something_at_every_step_and_meets_every_exit_code_of_a_submit() -> None:
-    steps = [*desk_steps(1_795_262_400), *people_steps()]
+    node = Mock(spec=Anvil, accounts=lambda: [("0x" + "1" * 40, "0x" + "2" * 64)])
+    steps = [*desk_steps(1_795_262_400), *people_steps(), *paying_steps(node, "")]
     assert all(step.expected for step in steps)
     assert {step.exit_code for step in steps if "submit" in step.arguments} == {0, 2, 3, 8, 9}
 

@@ -31,7 +31,8 @@ def test_killed_at_any_point_of_a_payment_it_is_paid_once(
         file.write(f'[bump]\nresend = "1ms"\nafter = "{"1ms" if scenario == "bump" else "1h"}"\n')
     command = [sys.executable, "-m", "tests.commands.paying", configs, tmp_path / "data", ledger_url, anvil.url]
     env = {**os.environ, "HOT_KEY": KEY, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*command, scenario], capture_output=True, encoding="utf-8", timeout=1700, check=False, env=env)
+    command.append(scenario)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=1700, check=False, env=env)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     print(f"{scenario} on {ledger_url.partition(':')[0]}: {told['points']} points")
