@@ -8,6 +8,8 @@ wherever it is installed, which is some ten times as fast as its own Python.
 from __future__ import annotations
 
 import re
+import sys
+from typing import Any
 
 from cryptosupport.chains.evm.codec import keccak256, to_checksum
 from cryptosupport.chains.evm.secp256k1 import N
@@ -34,8 +36,6 @@ def sign(text: str, secret: str) -> bytes:
 
     Raises `Refused` for another text or one without a nonce, `BadSettings` for a bad key.
     """
-    from web3 import Account
-
     plan = Unsigned.of(text)
     if plan.nonce is None:
         raise Refused("the plan has no nonce yet")
@@ -52,9 +52,20 @@ def sign(text: str, secret: str) -> bytes:
     }
     key = _key(secret)
     try:
-        return bytes(Account.sign_transaction(fields, key).raw_transaction)
+        return bytes(_account().sign_transaction(fields, key).raw_transaction)
     except Exception as error:  # what it says may hold the key: its kind has to do
         raise SupportError(f"the payment could not be signed ({type(error).__name__})") from None
+
+
+def _account() -> Any:
+    """web3's Account. Loading it raises the recursion limit (py_ecc does), under which deep JSON could end the process:
+    it is put back.
+    """
+    limit = sys.getrecursionlimit()
+    from web3 import Account
+
+    sys.setrecursionlimit(limit)
+    return Account
 
 
 def _key(secret: str) -> bytes:
