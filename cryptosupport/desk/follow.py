@@ -8,9 +8,10 @@ from dataclasses import replace
 from cryptosupport.desk.purses import freeze_wallet
 from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Shift
+from cryptosupport.domain.books import Books
 from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.paying import Survey
-from cryptosupport.domain.payouts import OVER, Mined, Payout, Seen, Taken, Unclear, conclude
+from cryptosupport.domain.payouts import OVER, Mined, Payout, Seen, Step, Taken, Unclear, conclude
 
 
 def follow(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
@@ -27,7 +28,17 @@ def follow(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payo
             books.records.payouts.set_purse(shift.renewed(purse, books.now))
             for id, before in changed.items():
                 seen[id] = move(shift, books, before, seen[id])
+                if seen[id].step is Step.DEAD:
+                    _freeze_for_a_stranger(shift, books, seen[id])
     return [now for each in payouts if (now := seen.get(each.id, each)).step not in OVER]
+
+
+def _freeze_for_a_stranger(shift: Shift, books: Books, payout: Payout) -> None:
+    """Freeze a wallet that somebody else pays from too: with a stolen key it must not go on (S36)."""
+    wallet, places = shift.till.wallet, ", ".join(payout.claims)
+    reason = f"outflow: a transaction that is not of this ledger has place {places} of {wallet}, for good"
+    freeze_wallet(books.records, wallet, reason)
+    shift.errors.append(Refused(f"{reason}. {wallet} is frozen", wallet=wallet, payout=payout.id))
 
 
 def _known(shift: Shift, seen: Seen) -> Seen:

@@ -18,7 +18,7 @@ from cryptosupport.domain.paying import Survey, TooDear
 from cryptosupport.domain.payouts import OVER, Absent, Attempt, Kind, Mined, Payout, Plan, Step
 from cryptosupport.domain.withdrawals import Withdrawal
 
-_WAITS = (Step.BROADCAST, Step.UNKNOWN)
+_WAITS = (Step.SIGNED, Step.BROADCAST, Step.UNKNOWN)
 
 
 def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
