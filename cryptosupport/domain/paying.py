@@ -102,6 +102,19 @@ class Sent:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a wallet holds at the end of one block, by contract (None: the coin), in base units.
+
+    ``disagree`` says which nodes have it otherwise.
+    """
+
+    height: int
+    block_hash: str
+    holds: Mapping[str | None, int]
+    disagree: tuple[str, ...] = ()
+
+
 class Payer(Protocol):
     """Pays from one wallet on one chain, without any key."""
 
@@ -134,6 +147,21 @@ class Payer(Protocol):
     def read(self, raw: bytes) -> Decoded:
         """What signed bytes do, by a second decoder. Raises `Refused` for what cannot be read."""
 
+    def contents(self, raw: bytes) -> Decoded:
+        """As `read`, but for whose signature it is: ``source`` is "". For bytes that a block has, the chain knows."""
+
+    def standing(self) -> Standing:
+        """What the wallet holds in the latest block that all nodes have. Raises `NodesFailed`."""
+
+    def has_block(self, height: int, block_hash: str) -> bool:
+        """Whether this is still the chain's block at that height. Raises `NodesFailed`."""
+
+    def received(self, contract: str, after: int, upto: int) -> int | None:
+        """The base units of a token that others paid to the wallet in the blocks beyond height ``after``, to ``upto``.
+
+        None where nobody can tell. Raises `NodesFailed`.
+        """
+
     def send(self, raws: Sequence[bytes]) -> list[Sent]:
         """Give signed bytes to the nodes; what goes wrong is told, and nothing raised."""
 
@@ -142,7 +170,8 @@ class Payer(Protocol):
 class Order:
     """What a signer is asked for: all that it needs to check what it signs by itself.
 
-    ``claims`` are those of the payout, ``statements`` what people signed about the ``withdrawals``.
+    ``claims`` are those of the payout, ``statements`` what people signed about the ``withdrawals``. ``versions`` are
+    those of the operators that they may have signed it as (`Operators.version`): a signer without a ledger knows none.
     """
 
     ledger_id: str
@@ -154,6 +183,7 @@ class Order:
     plan: Plan
     withdrawals: tuple[Withdrawal, ...]
     statements: tuple[Signed, ...] = ()
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ chain, the inputs on a chain of coins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias, assert_never
@@ -252,6 +252,16 @@ class Purse:
         return replace(self, holder=holder, until=now + lasts, fence=fence)
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """That a withdrawal is in a payout, by the table that keeps it from being in two that live."""
+
+    payout_id: int
+    withdrawal_id: int
+    live: bool
+    step: Step
+
+
 class Payouts(Protocol):
     """What one transaction of the ledger knows and keeps of paying; nobody else writes meanwhile."""
 
@@ -276,6 +286,29 @@ class Payouts(Protocol):
 
     def of(self, withdrawal_id: int) -> list[Payout]:
         """All payouts that a withdrawal was ever in, the first one first. Raises `Tampered`."""
+
+    def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
+        """Up to ``most`` payouts of a wallet with ids beyond ``id``, in their order. Raises `Tampered`."""
+
+    def withdrawals(self, ids: Sequence[int]) -> dict[int, Withdrawal]:
+        """The withdrawals with these ids that there are. Raises `Tampered` for one that is not as the log has it."""
+
+    def links(self, withdrawal_ids: Sequence[int]) -> list[Link]:
+        """All payouts that these withdrawals are in."""
+
+    def claimed(self, chain: str, source: str, claims: Sequence[str]) -> dict[str, int]:
+        """Which payouts have these claims, by claim."""
+
+    def unmatched(self, chain: str, wallet: str, state: State, id: int, most: int) -> list[tuple[int, str]]:
+        """Up to ``most`` withdrawals of a wallet in ``state`` that no payout has brought there: id and request id.
+
+        Those with ids beyond ``id``, in their order.
+        """
+
+    def repeats(self, chain: str, wallet: str, within: int) -> Iterator[tuple[str, str]]:
+        """Withdrawals that were paid, or are being paid, each with the one before it of the same customer, destination,
+        asset and amount, which came less than ``within`` milliseconds earlier: both request ids.
+        """
 
     def payable(self, chain: str, wallet: str, most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals that ``wallet`` is to pay and that nothing keeps from it, the first one first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 from cryptosupport.domain.errors import Frozen, Refused
@@ -88,20 +88,32 @@ class Electors:
 
     ``versions`` are the operators there were, the last one in force. ``same_key`` says whether two lines are one key,
     ``intake`` are the public keys that sign requests, by name.
+
+    Without a ledger (``alone``) nobody knows versions, only the people: then the order says which versions there were,
+    and the people in force count under each. A version that is made up lets nobody in: whoever approved has signed the
+    intent with the version in it, so that only what they did sign as fits; and who may approve, by which key, nobody
+    but the settings say. Approvals of two versions still do not count together.
     """
 
     versions: tuple[Operators, ...]
     fault: Fault
     same_key: Callable[[str, str], bool]
     intake: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
 
-    def approvers(self, withdrawal: Withdrawal, statements: Iterable[Signed], ledger_id: str) -> tuple[str, ...]:
-        """Who has approved a withdrawal exactly as it is, and may today: never who brought it.
+    def approvers(self, withdrawal: Withdrawal, order: Order) -> tuple[str, ...]:
+        """Who has approved a withdrawal of an order exactly as it is, and may today: never who brought it.
 
         Those of one version of the operators count together, as the desk counted them: the most of any version.
         """
-        counted = [self._under(version, withdrawal, statements, ledger_id) for version in self.versions]
+        versions = self._named_by(order) if self.alone else self.versions
+        counted = [self._under(version, withdrawal, order.statements, order.ledger_id) for version in versions]
         return max(counted, key=len, default=())
+
+    def _named_by(self, order: Order) -> list[Operators]:
+        """The people in force, as each of the versions that an order names."""
+        named = dict.fromkeys(order.versions)
+        return [replace(people, version=each) for people in self.versions[-1:] for each in named]
 
     def _under(
         self, version: Operators, withdrawal: Withdrawal, statements: Iterable[Signed], ledger_id: str
@@ -221,7 +233,7 @@ def _check_decided(withdrawal: Withdrawal, order: Order, electors: Electors) -> 
     wanted = needed(withdrawal)
     if not wanted:
         return
-    names = electors.approvers(withdrawal, order.statements, order.ledger_id)
+    names = electors.approvers(withdrawal, order)
     if len(names) < wanted:
         by = ", ".join(names) or "nobody"
         raise Refused(

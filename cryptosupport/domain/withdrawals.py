@@ -51,6 +51,11 @@ ENDED = frozenset({State.FINAL, State.REJECTED, State.EXPIRED, State.CANCELLED, 
 UNSIGNED = frozenset({State.REQUESTED, State.WAITING, State.HELD, State.AWAITING_APPROVAL, State.APPROVED})
 """The states in which nothing has been signed: here, and only here, a cancel takes effect at once."""
 
+PAYING = frozenset(
+    {State.RESERVED, State.SIGNED, State.BROADCAST, State.CONFIRMING, State.CANCELLING, State.UNKNOWN}
+)
+"""The states in which a payout is under way: nobody knows yet whether it will have been paid."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:

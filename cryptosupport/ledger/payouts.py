@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import Locked, OutcomeUnknown, Tampered
-from cryptosupport.domain.payouts import OVER, Attempt, Item, Kind, Payout, Plan, Purse, Step
+from cryptosupport.domain.payouts import OVER, Attempt, Item, Kind, Link, Payout, Plan, Purse, Step
 from cryptosupport.domain.personal import Box
-from cryptosupport.domain.withdrawals import State, Withdrawal
+from cryptosupport.domain.withdrawals import PAYING, State, Withdrawal
 from cryptosupport.ledger import rows, seals, tables
+from cryptosupport.ledger.auditing import LogBook
 from cryptosupport.ledger.seals import with_row
 from cryptosupport.ledger.sums import chunks, upsert
 
 _P, _I, _A, _W = tables.payout.c, tables.payout_item.c, tables.attempt.c, tables.withdrawal.c
+_C = tables.payout_claim.c
+_PAGE = 1000
 _CLAIMS = msgspec.json.Decoder(tuple[str, ...])
 _ITEMS = msgspec.json.Decoder(tuple[tuple[int, str, int], ...])
 _LIVE = text(tables.LIVE)
@@ -83,6 +86,65 @@ class SqlPayouts:
         """All payouts that a withdrawal was ever in, the first one first. Raises `Tampered`."""
         ids = select(_I.payout_id).where(_I.withdrawal_id == withdrawal_id)
         return self._payouts(select(tables.payout).where(_P.id.in_(ids)).order_by(_P.id))
+
+    def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
+        """Up to ``most`` payouts of a wallet with ids beyond ``id``, in their order. Raises `Tampered`."""
+        query = select(tables.payout).where(_P.chain == chain, _P.source == source, _P.id > id)
+        return self._payouts(query.order_by(_P.id).limit(most))
+
+    def withdrawals(self, ids: Sequence[int]) -> dict[int, Withdrawal]:
+        """The withdrawals with these ids that there are. Raises `Tampered` for one that is not as the log has it."""
+        found = []
+        for some in chunks(ids):
+            rows_of_some = self._connection.execute(rows.SELECT.where(_W.id.in_(some)))
+            found += [rows.withdrawal_of(row, self._box) for row in rows_of_some]
+        LogBook(self._connection, 0).sealed(found)
+        return {each.id: each for each in found}
+
+    def links(self, withdrawal_ids: Sequence[int]) -> list[Link]:
+        """All payouts that these withdrawals are in."""
+        query = select(_I.payout_id, _I.withdrawal_id, _I.live, _P.step).join(tables.payout, _P.id == _I.payout_id)
+        found = []
+        for some in chunks(withdrawal_ids):
+            for row in self._connection.execute(query.where(_I.withdrawal_id.in_(some))):
+                found.append(Link(row.payout_id, row.withdrawal_id, row.live, Step(row.step)))
+        return found
+
+    def claimed(self, chain: str, source: str, claims: Sequence[str]) -> dict[str, int]:
+        """Which payouts have these claims, by claim."""
+        query = select(_C.claim, _C.payout_id).where(_C.chain == chain, _C.source == source)
+        found: dict[str, int] = {}
+        for some in chunks(claims):
+            for claim, payout_id in self._connection.execute(query.where(_C.claim.in_(some))):
+                found[claim] = payout_id
+        return found
+
+    def unmatched(self, chain: str, wallet: str, state: State, id: int, most: int) -> list[tuple[int, str]]:
+        """Up to ``most`` withdrawals of a wallet in ``state`` that no payout has brought there: id and request id.
+
+        Those with ids beyond ``id``, in their order.
+        """
+        over = state.value in {each.value for each in OVER}
+        fits = _P.step == state.value if over else and_(_I.live == true(), _LIVE)
+        paid = select(_I.payout_id).join(tables.payout, _P.id == _I.payout_id).where(_I.withdrawal_id == _W.id, fits)
+        bare = ~exists(paid.correlate(tables.withdrawal))
+        query = select(_W.id, _W.request_id).where(_W.state == state, _W.id > id, bare)
+        query = query.where(_W.chain == chain, _W.wallet == wallet).order_by(_W.id).limit(most)
+        return [(row.id, row.request_id) for row in self._connection.execute(query)]
+
+    def repeats(self, chain: str, wallet: str, within: int) -> Iterator[tuple[str, str]]:
+        """Withdrawals that were paid, or are being paid, each with the one before it of the same customer, destination,
+        asset and amount, which came less than ``within`` milliseconds earlier: both request ids.
+        """
+        same = _W.customer, _W.destination, _W.asset, _W.base_units
+        earlier = func.lag(_W.request_id).over(partition_by=same, order_by=_W.id).label("earlier")
+        then = func.lag(_W.created_at).over(partition_by=same, order_by=_W.id).label("then")
+        of_wallet = _W.chain == chain, _W.wallet == wallet, _W.state.in_([*PAYING, State.FINAL])
+        each = select(_W.id, _W.request_id, _W.created_at, earlier, then).where(*of_wallet).subquery()
+        soon = each.c.created_at - each.c.then < within
+        query = select(each.c.request_id, each.c.earlier).where(soon).order_by(each.c.id)
+        for row in self._connection.execute(query, execution_options={"yield_per": _PAGE}):
+            yield row.request_id, row.earlier
 
     def payable(self, chain: str, wallet: str, most: int) -> list[Withdrawal]:
         """Up to ``most`` withdrawals that ``wallet`` is to pay and that nothing keeps from it, the first one first."""

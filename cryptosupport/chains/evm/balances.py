@@ -12,7 +12,8 @@ from cryptosupport.chains.evm.wire import QUANTITY, UINT256
 from cryptosupport.domain.errors import BadInput, BadSettings, NodeFailed
 from cryptosupport.transport import Call
 
-_BALANCE_OF = "0x70a08231"  # the selector of balanceOf(address)
+BALANCE_OF = "0x70a08231"
+"""The selector of balanceOf(address)."""
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -35,18 +36,18 @@ def balance(asker: Asker, rules: Rules, address: str, contract: str | None) -> i
     if contract is None:
         call = Call("eth_getBalance", (address, "latest"))
     else:
-        data = _BALANCE_OF + address[2:].lower().rjust(64, "0")
+        data = BALANCE_OF + address[2:].lower().rjust(64, "0")
         call = Call("eth_call", ({"to": contract, "data": data}, "latest"))
     chain_id, answer = asker.batch([Call("eth_chainId"), call])
     reading.check_chain(asker, asker.number(chain_id), rules.chain_id)
     trouble = out_of_step(asker, rules)
     if trouble is not None:
         raise trouble
-    return asker.number(answer, UINT256) if contract is None else _word(asker, answer, contract)
+    return asker.number(answer, UINT256) if contract is None else word(asker, answer, contract)
 
 
-def _word(asker: Asker, answer: Answer, contract: str) -> int:
-    """A token's answer: one number of 32 bytes; where no contract stands it is empty."""
+def word(asker: Asker, answer: Answer, contract: str) -> int:
+    """A token's answer: one number of 32 bytes; where no contract stands it is empty. Raises `NodeFailed`."""
     text = asker.need(answer, QUANTITY)
     if _WORD.fullmatch(text) is None:
         words = f"gives no balance of the token {contract}: it answers {asker.told(text) or 'nothing'}"

@@ -8,7 +8,7 @@ transactions), EIP-1559 (their fields), EIP-2 (the lower half of s), EIP-2681 (n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from cryptosupport.chains.evm import rlp
@@ -49,15 +49,34 @@ def decode(raw: bytes, contracts: Mapping[str, str] | None = None) -> Decoded:
     checksum of EIP-55. ``claims`` is the nonce, ``max_fee`` gas times max_fee_per_gas in wei (without what an OP Stack
     chain takes for its L1). Raises `Refused` for all that is no payment of the desk's kind.
     """
+    decoded, signed = _decoded(raw, contracts or {})
+    try:
+        return replace(decoded, source=_signer(signed))
+    except ValueError as error:
+        raise _other(error) from error
+
+
+def contents(raw: bytes, contracts: Mapping[str, str]) -> Decoded:
+    """The same without its ``source``, some hundred times as fast: a chain that has it in a block knows who signed.
+
+    Raises `Refused`.
+    """
+    return _decoded(raw, contracts)[0]
+
+
+def _decoded(raw: bytes, contracts: Mapping[str, str]) -> tuple[Decoded, _Signed]:
     try:
         signed = _read(raw)
-        pays = paid(signed.to, signed.value, signed.data, contracts or {})
-        source = _signer(signed)
+        pays = paid(signed.to, signed.value, signed.data, contracts)
     except ValueError as error:
-        raise Refused(f"these bytes are no payment of this desk's kind: {error}") from error
+        raise _other(error) from error
     txid = "0x" + keccak256(raw).hex()
-    claims = (str(signed.nonce),)
-    return Decoded(txid, str(signed.chain_id), source, claims, (pays,), signed.gas * signed.max_fee_per_gas)
+    claims, max_fee = (str(signed.nonce),), signed.gas * signed.max_fee_per_gas
+    return Decoded(txid, str(signed.chain_id), "", claims, (pays,), max_fee), signed
+
+
+def _other(error: ValueError) -> Refused:
+    return Refused(f"these bytes are no payment of this desk's kind: {error}")
 
 
 def paid(to: str, value: int, data: bytes, contracts: Mapping[str, str]) -> Paid:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from cryptosupport.chains.evm import decoding, drafting, fees, sending, surveying
+from cryptosupport.chains.evm import decoding, drafting, fees, sending, standing, surveying
 from cryptosupport.chains.evm.account import Account
 from cryptosupport.chains.evm.agreeing import Voice, agree
 from cryptosupport.chains.evm.asking import Asker, NodeState
@@ -18,11 +19,24 @@ from cryptosupport.chains.evm.surveying import NodeSays
 from cryptosupport.chains.evm.transfers import Unsigned
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed, Refused
 from cryptosupport.domain.money import GasFees
-from cryptosupport.domain.paying import Decoded, Draft, Payer, Payment, Sent, Short, Survey, TooDear, Unpayable
+from cryptosupport.domain.paying import (
+    Decoded,
+    Draft,
+    Payer,
+    Payment,
+    Sent,
+    Short,
+    Standing,
+    Survey,
+    TooDear,
+    Unpayable,
+)
 from cryptosupport.domain.payouts import Kind, Mined, Payout, Plan, Seen, Taken
 from cryptosupport.domain.ports import Clock
 from cryptosupport.settings import ChainSettings
 from cryptosupport.transport import JsonRpcNode, Node, Nodes
+
+T = TypeVar("T")
 
 _STALE_BLOCKS, _STALE_SECONDS = 10, 600
 _PORT = re.compile(r":[0-9]+$")
@@ -137,6 +151,42 @@ class EvmPayer:
         assert isinstance(node, JsonRpcNode)
         return Asker(node, self._states[node])
 
+    # -- what it holds, for reconciling ----------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """What the account holds in the latest block that all nodes have; see `Payer.standing`.
+
+        With a quorum all nodes are asked. Raises `NodesFailed`.
+        """
+        if self._quorum <= 1:
+            return self._nodes.first(lambda node: standing.standing(self._account, self._asker(node)))
+        heads = self._of_each(lambda node: standing.head(self._account, self._asker(node)))
+        height = min(heads.values())
+        return standing.agreed(
+            self._of_each(lambda node: standing.standing(self._account, self._asker(node), height)),
+            {self._operator(node) for node in heads},
+            self._quorum,
+        )
+
+    def _of_each(self, ask: Callable[[Node], T]) -> dict[Node, T]:
+        """What each node that answers says. Raises `NodesFailed` where none does."""
+        answers = self._nodes.each(lambda node: (node, ask(node)))
+        said = dict(answer for answer in answers if not isinstance(answer, NodeFailed))
+        if not said:
+            failures = (answer for answer in answers if isinstance(answer, NodeFailed))
+            raise NodesFailed(self._nodes.chain, tuple(failures))
+        return said
+
+    def has_block(self, height: int, block_hash: str) -> bool:
+        """Whether this is still the chain's block at that height. Raises `NodesFailed`."""
+        return self._nodes.first(lambda node: standing.has_block(self._asker(node), height, block_hash))
+
+    def received(self, contract: str, after: int, upto: int) -> int | None:
+        """What others paid to the account of a token, by its logs; see `Payer.received`. Raises `NodesFailed`."""
+        return self._nodes.first(
+            lambda node: standing.received(self._account, self._asker(node), contract, after, upto)
+        )
+
     # -- plans ------------------------------------------------------------------------------------------------------
 
     def draft(self, payments: Sequence[Payment], survey: Survey) -> list[Draft]:
@@ -247,6 +297,10 @@ class EvmPayer:
     def read(self, raw: bytes) -> Decoded:
         """What signed bytes do, by the second decoder. Raises `Refused`."""
         return decoding.decode(raw, self._account.contracts)
+
+    def contents(self, raw: bytes) -> Decoded:
+        """What signed bytes do, without whose signature it is. Raises `Refused`."""
+        return decoding.contents(raw, self._account.contracts)
 
     def send(self, raws: Sequence[bytes]) -> list[Sent]:
         """Give signed bytes to the nodes, each node once; see `sending.send`."""

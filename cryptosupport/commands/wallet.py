@@ -1,0 +1,98 @@
+"""`wallet`: the desk's own wallets, what they hold, and how one that has paid before comes to this ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cryptosupport.commands import output as out
+from cryptosupport.commands import params
+from cryptosupport.context import Context
+
+if TYPE_CHECKING:
+    from cryptosupport.context.signing import Hand
+
+_LIST = ("name", "chain", "role", "address", "signer", "bound", "next_nonce", "under_way")
+_SUMS = ("on_chain", "reserved", "free")
+_BALANCE = ("wallet", "chain", "asset", *(f"{name}.amount" for name in _SUMS))
+_BALANCE_FIELDS = (*_BALANCE, *(f"{name}.base_units" for name in _SUMS), "error")
+_ADOPT = ("wallet", "chain", "address", "next_nonce_before", "next_nonce", "reason", "said_by", "missing", "adopted_at")
+
+
+@params.group("wallet", epilog="Example: cryptosupport wallet balance hot-eth")
+def command() -> None:
+    """Show own wallets, and bind one that has paid before to this ledger."""
+
+
+@command.command("list", epilog="Example: cryptosupport wallet list --json")
+@params.output
+@click.pass_obj
+def list_(context: Context, output: str) -> None:
+    """List own wallets: where the key of each is, and what the ledger knows of it. No node is asked.
+
+    A wallet is bound to this ledger with its first payment, or by `wallet adopt`; then its
+    next nonce and its payments under way are known.
+
+    \b
+    Exit codes: 0 told; 3 a payout was changed in the database; 6 the ledger cannot be
+    reached; 8 the settings are wrong.
+    """
+    from cryptosupport.desk.show_wallets import wallet_records
+
+    out.show(output, wallet_records(context.ledger(make=False), context.own_wallets()), columns=_LIST)
+
+
+@command.command(epilog="Example: cryptosupport wallet balance hot-eth cold-eth --json")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@params.output
+@click.pass_obj
+def balance(context: Context, names: tuple[str, ...], output: str) -> None:
+    """Say what each wallet NAME, or every wallet, holds of each asset of its chain.
+
+    Reserved is the most that payments under way may still spend, with their fees; free is
+    what is left of what the chain has.
+
+    \b
+    Exit codes: 0 told; 3 a payout was changed in the database; 4 there is no such wallet;
+    6 a node or the ledger cannot be reached; 8 the settings are wrong.
+    """
+    from cryptosupport.desk.show_wallets import balance_rows
+
+    records = context.balances(names)
+    if output in ("table", "csv"):
+        rows = (row for record in records for row in balance_rows(record))
+        out.show(output, rows, columns=_BALANCE, fields=_BALANCE_FIELDS)
+    else:
+        out.show(output, records, columns=_BALANCE, single=len(names) == 1)
+
+
+@command.command(epilog='Example: cryptosupport wallet adopt hot-eth --reason "paid by hand so far" --operator alice')
+@click.argument("name", metavar="NAME")
+@click.option("--reason", type=params.Reason(), required=True, metavar="TEXT", help="Why; the audit log keeps it.")
+@params.operator_option("Who adopts it, of ops or compliance.", required=True)
+@params.signing
+@params.output
+@click.pass_obj
+def adopt(context: Context, name: str, reason: str, operator: str, hand: Hand, output: str) -> None:
+    """Have this ledger pay from the wallet NAME, which has sent what this ledger does not know.
+
+    It goes on from the next nonce of the chain. Two people have to say so, each of the
+    wallet, its address and that nonce. First find out what it has sent: withdrawals that
+    were paid by that have to be rejected here, or they are paid again. A freeze of the
+    wallet stays until two people lift it.
+
+    \b
+    Exit codes: 0 adopted; 2 it never pays; 9 a second person has to say so too; 3 refused:
+    a role, there is nothing to adopt, or something of it may still be mined; 4 there is no
+    such wallet; 6 a node, the signer or the ledger cannot be reached; 8 the settings are
+    wrong.
+    """
+    from cryptosupport.desk.adopt_wallet import adopt as adopt_it
+    from cryptosupport.desk.adopt_wallet import adopted_record
+
+    context.guard_settings()
+    adopted = adopt_it(context.ledger(), context.people, context.till_to_adopt(name), reason, operator, hand)
+    context.exit_code = 9 if adopted.missing else 0
+    record = adopted_record(adopted)
+    out.show(output, [record], columns=_ADOPT, single=True, detail=lambda it: out.aligned(it.items()))

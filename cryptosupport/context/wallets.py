@@ -1,0 +1,131 @@
+"""Own wallets: what settings, ledger and nodes say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cryptosupport.context.machine import at_terminal, say
+from cryptosupport.context.paying import WithPaying
+from cryptosupport.domain.errors import BadInput, BadSettings, NoSuchRecord
+
+if TYPE_CHECKING:
+    from cryptosupport.desk.reconcile import Tally, Teller
+    from cryptosupport.desk.show_wallets import Own
+    from cryptosupport.desk.till import Till
+    from cryptosupport.domain.findings import Finding
+    from cryptosupport.domain.money import Asset
+    from cryptosupport.domain.paying import Payer
+    from cryptosupport.domain.ports import Chain
+    from cryptosupport.settings.wallets import WalletSettings
+
+_SIGNERS = ("keyring", "socket", "env")
+
+
+class WithWallets(WithPaying):
+    """What shows and reconciles wallets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_chain: dict[str, Chain] = {}
+
+    def own_wallets(self, names: Sequence[str] = ()) -> list[Own]:
+        """The wallets of these names, or all. Raises `NoSuchRecord`, `BadSettings`."""
+        from cryptosupport.settings.values import nearest
+
+        for name in names:
+            if name not in self.wallets:
+                raise NoSuchRecord(f"no wallet of wallets.toml is called {name}{nearest(name, self.wallets)}")
+        return [self._own(self.wallets[name]) for name in dict.fromkeys(names or self.wallets)]
+
+    def _own(self, wallet: WalletSettings) -> Own:
+        from cryptosupport.desk.show_wallets import Own
+
+        (settings,) = self.chain_settings(wallet.chain)
+        kind = (wallet.signer or "none").partition(":")[0]
+        signer = kind if kind in _SIGNERS or wallet.signer is None else "other"
+        assets = tuple(settings.by_symbol.values())
+        return Own(wallet.name, wallet.chain, wallet.role, wallet.address, self._source(wallet), signer, assets)
+
+    def _source(self, wallet: WalletSettings) -> str | None:
+        """The address of a wallet in normal form. Raises `BadSettings` for one that is none."""
+        (settings,) = self.chain_settings(wallet.chain)
+        if wallet.address is None:
+            return None
+        try:
+            address = self._address_reader(settings)(wallet.address)
+        except BadInput as error:
+            raise BadSettings(f"wallets.toml [{wallet.name}]: address: {error.message}") from error
+        return None if address is None else address.text
+
+    def balances(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What wallets hold, as records; where a node cannot be asked, the exit code says so."""
+        return self._balances(self.own_wallets(names))  # what is wrong with a name is told before anything else
+
+    def _balances(self, wallets: Sequence[Own]) -> Iterator[dict[str, Any]]:
+        from cryptosupport.desk.show_wallets import balance_record
+
+        ledger = self.ledger(make=False)
+        for own in wallets:
+            payer = self.payer if own.name in self.paying_wallets else None
+            record = balance_record(ledger, own, payer, self._balance)
+            if record["error"] is not None:
+                self.warn(f"{own.name}: {record['error']}")
+                self.exit_code = 6
+            yield record
+
+    def _balance(self, own: Own, asset: Asset) -> int:
+        if own.chain not in self._by_chain:
+            (self._by_chain[own.chain],) = self.chains(own.chain)
+        return self._by_chain[own.chain].balance(own.name, own.address, asset)
+
+    def till_to_adopt(self, name: str) -> Till:
+        """The wallet of that name, which pays. Raises `NoSuchRecord`, `BadInput` for one that never does."""
+        self.own_wallets([name])
+        if name not in self.paying_wallets:
+            raise BadInput(f"{name} never pays: only a hot wallet with a signer does, and is bound to a ledger")
+        return self.till(name)
+
+    # -- reconciling
+
+    def tellers(self) -> list[Teller]:
+        """The hot wallets that pay, or have paid; of one whose settings do not do it is warned, and the exit code says
+        so. Raises `BadSettings`.
+        """
+        from cryptosupport.desk.reconcile import Teller
+
+        ledger, found = self.ledger(), []
+        for wallet in self.wallets.values():
+            pays = wallet.name in self.paying_wallets
+            source = self._source(wallet) if wallet.role == "hot" and wallet.address is not None else None
+            if source is None:
+                continue
+            with ledger.look() as records:
+                bound = records.payouts.purse(wallet.chain, source) is not None
+            try:
+                if pays or bound:
+                    found.append(Teller(wallet.chain, wallet.name, self.payer(wallet.name), pays))
+            except BadSettings as error:
+                self.warn(f"{wallet.name} is not reconciled: {error.message}")
+                self.exit_code = error.exit_code
+        return found
+
+    def reconcile(self, tally: Tally) -> Iterator[Finding]:
+        """Everything that does not fit; ``tally`` counts, and the exit code follows from it."""
+        return self._reconciled(self.tellers(), tally)  # what is wrong with the settings is told before anything else
+
+    def _reconciled(self, tellers: Sequence[Teller], tally: Tally) -> Iterator[Finding]:
+        from cryptosupport.desk.reconcile import reconcile
+        from cryptosupport.domain.findings import exit_code
+
+        yield from reconcile(self.ledger(), tellers, tally)
+        self.exit_code = exit_code(tally.found) or self.exit_code
+        if at_terminal() and not self.options.quiet:
+            say(tally.sentence)
+
+    def payer(self, name: str) -> Payer:
+        """What pays from a wallet, without its key. Raises `BadSettings`."""
+        wallet = self.wallets[name]
+        settings, nodes = self._open_nodes(self._ready_to_pay(wallet))
+        payer: Payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, wallet.address)
+        return payer
