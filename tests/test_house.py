@@ -72,14 +72,19 @@ def test_the_domain_knows_no_clock_and_no_network() -> None:
 def test_every_library_that_is_imported_is_one_that_setup_cfg_names() -> None:
     names = configparser.ConfigParser()
     names.read(ROOT / "setup.cfg", encoding="utf-8")
-    named = {re.split(r"[<>=~!\[]", line)[0].lower() for line in names["options"]["install_requires"].split()}
+    named = {_plain(re.split(r"[<>=~!\[]", line)[0]) for line in names["options"]["install_requires"].split()}
     modules = {module.split(".")[0] for path in SOURCES for module in imported(path)}
     homes = packages_distributions()
     foreign = {module: homes.get(module, []) for module in modules - sys.stdlib_module_names - {"cryptosupport"}}
-    assert {module for module, owners in foreign.items() if not named & {owner.lower() for owner in owners}} == set()
-    used = {owner.lower() for owners in foreign.values() for owner in owners}
+    assert {module for module, owners in foreign.items() if not named & set(map(_plain, owners))} == set()
+    used = {_plain(owner) for owners in foreign.values() for owner in owners}
     by_name = {"psycopg"}  # SQLAlchemy imports it when a url says postgresql+psycopg
     assert named - used - by_name == set(), "named in setup.cfg, imported nowhere"
+
+
+def _plain(name: str) -> str:
+    """The name of a distribution in its one spelling (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 # -- what a --help loads ---------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from cryptosupport.domain.errors import Interrupted, SupportError
 from cryptosupport.domain.identifiers import without_secrets
 
 _INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
-_NOT_COMMANDS = {"__init__", "params", "output", "approving", "payments", "policychanges", "withdrawals"}
+_NOT_COMMANDS = {"__init__", "params", "output", "approving", "payments", "policychanges", "receipts", "withdrawals"}
 
 
 class _Root(params.Group):

@@ -13,17 +13,22 @@ _COLUMNS = ("verdict", "name", "message", "advice")
 
 @params.command("doctor", epilog="Example: cryptosupport doctor --chain ethereum --json")
 @params.chain_option("Of one chain only: nodes and wallets, not policy, prices and ledger.")
+@click.option("--cron", is_flag=True, help="Fail where no `withdraw run` of this machine succeeded lately.")
+@click.option(
+    "--overdue", type=params.Duration(), default="10m", metavar="DURATION", help="How long ago, with --cron; 10m."
+)
 @params.output
 @click.pass_obj
-def command(context: Context, chain: str | None, output: str) -> None:
+def command(context: Context, chain: str | None, cron: bool, overdue: float, output: str) -> None:
     """Examine settings, nodes, wallets, keys and the clock: a verdict a line.
 
     \b
-    Exit codes: 0 fit for work (there may be warnings); 8 settings are wrong;
-    6 a node cannot be used. Of both: 8.
+    Exit codes: 0 fit for work (there may be warnings); 8 settings are wrong, or with
+    --cron a pass is overdue; 6 a node cannot be used. Of both: 8.
     """
     from cryptosupport.desk.diagnose import as_record, diagnose, exit_code
 
-    verdicts = list(diagnose(context.installation(), chain))
+    examined = [context.cron_verdict(overdue)] if cron else []
+    verdicts = [*examined, *diagnose(context.installation(), chain)]
     context.exit_code = exit_code(verdicts)
     out.show(output, map(as_record, verdicts), columns=_COLUMNS)

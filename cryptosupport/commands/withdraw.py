@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 import click
 
-from cryptosupport.commands import approving, params, payments
+from cryptosupport.commands import approving, params, payments, receipts
 from cryptosupport.commands import output as out
 from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, text_of
 from cryptosupport.commands.withdrawals import show as show_all
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.outside.requestfiles import RequestLines
-
-_LOCK = "withdraw-run"
 
 Options: TypeAlias = Mapping[str, str | None]
 """The options that make a request, by the field that they name."""
@@ -202,37 +201,47 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
 @command.command(epilog="Example: cryptosupport withdraw run --fail-if-locked")
 @params.dry_run
 @click.option("--fail-if-locked", is_flag=True, help="Exit 75 when another run holds the lock, not 0.")
+@click.option(
+    "--metrics-file", "metrics", type=click.Path(path_type=Path), metavar="FILE", callback=params.not_empty,
+    help="Tell Prometheus of the pass, by its text file collector.",
+)  # fmt: skip
+@click.option("--watch", is_flag=True, help="A pass after another until SIGTERM; the last one comes to its end.")
+@click.option(
+    "--every", type=params.Duration(), default="5s", metavar="DURATION", help="How long between, with --watch; 5s."
+)
 @params.output
 @click.pass_obj
-def run(context: Context, dry_run: bool, fail_if_locked: bool, output: str) -> None:
+def run(
+    context: Context, dry_run: bool, fail_if_locked: bool, metrics: Path | None, watch: bool, every: float, output: str
+) -> None:
     """Decide again what waits, pay what is approved, follow what is under way: one pass, for cron.
 
     Each hot wallet with a signer pays, as many at once as its chain takes. What nobody approved
     in time expires; what a new list has found is held. Old lists and missing prices freeze the
     desk, as [freeze] in desk.toml says. Whatever stops a pass, the next one goes on from it.
+    A worker (--watch) reads the settings anew for each pass; -o jsonl tells what moves at once.
 
     \b
     Exit codes: 0 done, also with nothing to do or when another run is at it; 7 of some
     nobody can tell yet whether they were paid; 6 a node or the ledger cannot be reached;
     5 a wallet does not hold enough; 8 the settings are wrong; 75 with --fail-if-locked.
     """
-    from cryptosupport.desk.pay import pay
-    from cryptosupport.desk.run_once import run_once
+    from cryptosupport.context.running import one_pass, passes
     from cryptosupport.domain.withdrawal_record import withdrawal_record
 
+    if watch and (dry_run or fail_if_locked):
+        raise click.UsageError("--watch goes on until it is stopped: leave out --dry-run and --fail-if-locked")
     context.guard_settings()
-    moved: dict[int, Withdrawal] = {}
-    with _unless_locked(context, fail_if_locked), context.run_lock(_LOCK), _books(context, dry_run) as books:
-        moved = {each.id: each for each in run_once(*books, context.alarms)}
-        context.warn_of_freezes(books[0])
-        if not dry_run and context.paying_wallets:
-            paid = pay(context.paying(*books), context.paying_wallets, context.till)
-            moved |= paid.moved
-            context.tell_paid(paid)
-    show_all(output, map(withdrawal_record, moved.values()))
+    moved: Iterable[Withdrawal] = ()
+    with _unless_locked(context, fail_if_locked):
+        if watch:
+            moved = passes(context, lambda it: _books(it, False), metrics, every)
+        else:
+            moved = one_pass(context, _books(context, dry_run), dry_run, metrics)
+    show_all(output, map(withdrawal_record, moved))
 
 
-for each in (*approving.COMMANDS, *payments.COMMANDS):
+for each in (*approving.COMMANDS, *payments.COMMANDS, *receipts.COMMANDS):
     command.add_command(each)
 
 

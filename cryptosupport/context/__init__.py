@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import SystemClock, at_terminal, say
-from cryptosupport.context.paying import WithPaying
+from cryptosupport.context.serving import WithServing
+from cryptosupport.context.wallets import WithWallets
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import ChainFacts, Premises
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.diagnose_withdrawals import Withdrawing
+    from cryptosupport.desk.verdicts import Verdict
     from cryptosupport.domain.money import Quantity
     from cryptosupport.domain.policy.lint import Remark
     from cryptosupport.domain.policy.rules import Policy
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(WithPaying):
+class Context(WithServing, WithWallets):
     """What a command works with."""
 
     # -- withdrawals
@@ -126,6 +128,14 @@ class Context(WithPaying):
             open_chain=lambda name: self.chains(name)[0],
             withdrawing=self._withdrawing(),
         )
+
+    def cron_verdict(self, overdue: float) -> Verdict:
+        """Whether a pass has succeeded on this machine within ``overdue`` seconds."""
+        from cryptosupport.desk.diagnose_cron import examine_cron
+        from cryptosupport.outside import lastrun
+
+        path = self.data_folder / lastrun.NAME
+        return examine_cron(lambda: lastrun.read(path), self.clock.milliseconds(), int(overdue * 1000))
 
     def _withdrawing(self) -> Withdrawing:
         """What `doctor` examines of withdrawals."""

@@ -39,6 +39,11 @@ class WithGuards(WithFreezes):
         for error in self._found:
             raise error
 
+    @property
+    def exit_code_by_now(self) -> int:
+        """The exit code as things are: what was found changed in the ledger is raised in the end only."""
+        return self.exit_code or (Tampered.exit_code if self._found else 0)
+
     def same_versions(self, records: Records) -> None:
         """Raise `BadSettings` when other operators or another policy came into force since this run began."""
         from cryptosupport.desk.people import same_versions

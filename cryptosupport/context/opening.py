@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from cryptosupport.context.machine import Options, SystemClock, at_terminal, say
 from cryptosupport.domain.errors import BadSettings
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from cryptosupport.transport import Nodes
 
 S = TypeVar("S", bound="Struct")
+
+_REMEMBERED = 1000
+"""So many warnings are remembered: a worker may run for months."""
 
 
 class _Explorers:
@@ -57,6 +60,13 @@ class Opening:
         self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
         self._opened: list[Nodes] = []
+
+    def anew(self) -> Self:
+        """Another one that reads and opens everything anew; what was warned of lately is not warned of again."""
+        other = type(self)()
+        other.options = self.options
+        other._warned = self._warned if len(self._warned) < _REMEMBERED else set()
+        return other
 
     # -- settings
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from cryptosupport.desk.till import Paying, Shift, Till
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.freezes import Freeze
-    from cryptosupport.domain.paying import Signer
+    from cryptosupport.domain.paying import Payer, Signer
+    from cryptosupport.domain.payouts import Payout
     from cryptosupport.domain.signing import Electors
     from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.settings import ChainSettings
@@ -91,6 +92,24 @@ class WithPaying(WithGuards):
             raise NoSuchRecord(f"no wallet pays {withdrawal.request.request_id}: it is {withdrawal.state}")
         return self.till(name)
 
+    def receipt(self, request_id: str) -> dict[str, Any]:
+        """The proof that a withdrawal was paid once, as a record; see `desk.receipt.prove`."""
+        from cryptosupport.desk.receipt import as_record, prove
+
+        ledger = self.ledger(make=False)
+        proven = prove(ledger, request_id, self._payer_of, self.clock.milliseconds)
+        (settings,) = self.chain_settings(proven.withdrawal.request.chain)
+        return as_record(proven, settings.coin)
+
+    def _payer_of(self, payout: Payout) -> Payer:
+        """What reads the chain of a payout, for the wallet that paid; it need not be one of wallets.toml any more."""
+        (settings,) = self.chain_settings(payout.chain)
+        settings, nodes = self._open_nodes(settings)
+        payer: Payer = self._family(settings, ".paying").open_payer(
+            settings, nodes, self.clock, payout.wallet, payout.source
+        )
+        return payer
+
     def _ready_to_pay(self, wallet: WalletSettings) -> ChainSettings:
         """The settings of the wallet's chain. Raises `BadSettings` where fees have no cap."""
         (settings,) = self.chain_settings(wallet.chain)
@@ -106,7 +125,10 @@ class WithPaying(WithGuards):
         if reference.startswith("socket:"):
             from cryptosupport.signers.remote import RemoteSigner
 
-            return RemoteSigner(Path(reference.removeprefix("socket:")))
+            path = Path(reference.removeprefix("socket:"))
+            if not path.is_absolute():
+                raise BadSettings(f'wallets.toml [{wallet.name}]: signer: write the whole path, as "socket:/run/..."')
+            return RemoteSigner(path)
         return self.local_signer(wallet, settings, source)
 
     def local_signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
@@ -126,8 +148,13 @@ class WithPaying(WithGuards):
     def _caps(self, wallet: WalletSettings, settings: ChainSettings) -> Any:
         from cryptosupport.domain.signing import Caps
 
-        most = {symbol: wallet.caps[symbol].units(asset) if symbol in wallet.caps else (_UNCAPPED, _UNCAPPED)
-                for symbol, asset in settings.by_symbol.items()}  # fmt: skip
+        if unknown := sorted(wallet.caps.keys() - settings.by_symbol.keys()):
+            raise BadSettings(f"wallets.toml [{wallet.name}.caps.{unknown[0]}]: {wallet.chain} has no such asset")
+        try:
+            most = {symbol: wallet.caps[symbol].units(asset) if symbol in wallet.caps else (_UNCAPPED, _UNCAPPED)
+                    for symbol, asset in settings.by_symbol.items()}  # fmt: skip
+        except ValueError as error:
+            raise BadSettings(f"wallets.toml [{wallet.name}.caps]: {error}") from error
         once, hour = ({symbol: both[place] for symbol, both in most.items()} for place in (0, 1))
         return Caps(once, hour, 2 * settings.max_fee)  # taking a place back may cost twice as much (M54)
 

@@ -53,7 +53,7 @@ def _signed(
         ledger_id = records.ledger_id
     order = Order(
         ledger_id, payout.chain, payout.wallet, payout.source, payout.claims, attempt.kind, attempt.plan, withdrawals,
-        statements,
+        statements, tuple(each.version for each in shift.paying.versions),
     )  # fmt: skip
     raw = till.signer.sign(order)
     decoded = till.payer.read(raw)
@@ -143,6 +143,9 @@ def send(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
         books.records.payouts.set_purse(shift.renewed(purse, books.now))
         for before, sent in zip(sound, answers, strict=True):
             done[before.id] = move(shift, books, before, _sent(before, sent, books.now))
+            if sent.taken is False:
+                names = ", ".join(item.request_id for item in before.items)
+                shift.errors.append(Waits(f"{names} is sent, and no node takes it: {sent.said}"))
     return [done.get(each.id, each) for each in payouts]
 
 

@@ -7,7 +7,8 @@ node hear of them. Whoever dies in between leaves what the next pass goes on fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cryptosupport.desk.follow import follow
@@ -27,10 +28,14 @@ _AT_ONCE = 200
 
 @dataclass
 class Paid:
-    """What a pass did: the withdrawals that moved, as they are now, and what a person has to be told."""
+    """What a pass did: the withdrawals that moved, as they are now, and what a person has to be told.
+
+    ``holds`` is what each wallet has whose nodes answered, in base units by contract (None: the coin).
+    """
 
     moved: dict[int, Withdrawal] = field(default_factory=dict)
     errors: list[SupportError] = field(default_factory=list)
+    holds: dict[str, Mapping[str | None, int]] = field(default_factory=dict)
 
 
 def pay(paying: Paying, wallets: Sequence[str], open_till: Callable[[str], Till]) -> Paid:
@@ -45,16 +50,28 @@ def pay(paying: Paying, wallets: Sequence[str], open_till: Callable[[str], Till]
             paid.errors.append(error)
             continue
         try:
-            work(shift)
-        except Locked:
-            pass  # taken over meanwhile: what was done is recorded, the rest is the other one's
-        except SupportError as error:
-            shift.errors.append(error)
+            with _told(shift):
+                work(shift)
+            with _told(shift):  # also where a node is down: what is unknown is told before that
+                _tell_unknown(shift)
         finally:
             paid.moved.update(shift.moved)
             paid.errors += shift.errors
+            if shift.holds:
+                paid.holds[wallet] = shift.holds
         end(shift)
     return paid
+
+
+@contextmanager
+def _told(shift: Shift) -> Iterator[None]:
+    """What goes wrong is told in the end of the pass, and stops nothing else."""
+    try:
+        yield
+    except Locked:
+        pass  # taken over meanwhile: what was done is recorded, the rest is the other one's
+    except SupportError as error:
+        shift.errors.append(error)
 
 
 def work(shift: Shift) -> None:
@@ -74,7 +91,6 @@ def work(shift: Shift) -> None:
             break
         payouts = [each for each in _under_way(shift) if each.step is not Step.CONFIRMING]
         survey = _look(shift, payouts)
-    _tell_unknown(shift)
 
 
 def _under_way(shift: Shift) -> list[Payout]:
@@ -92,6 +108,7 @@ def _look(shift: Shift, payouts: Sequence[Payout], first: bool = False) -> Surve
     parts = [*(mined[at : at + _AT_ONCE] for at in range(0, len(mined), _AT_ONCE)), waiting]
     surveys = [shift.till.payer.survey(part) for part in parts]
     last = surveys[-1]
+    shift.holds = last.holds
     seen = {id: seen for each in surveys for id, seen in each.seen.items()}
     if first:
         shift.errors += [Unreachable(trouble) for trouble in dict.fromkeys(last.troubles)]

@@ -7,9 +7,10 @@ from secrets import token_hex
 
 from cryptosupport.desk.freeze import add
 from cryptosupport.desk.till import Paying, Shift, Till
-from cryptosupport.domain.audit import PROGRAM, Act
+from cryptosupport.domain.adoption import ADOPTED, SIGNER_HEAD
+from cryptosupport.domain.audit import PROGRAM, Act, Head
 from cryptosupport.domain.books import Records
-from cryptosupport.domain.errors import Locked, Refused
+from cryptosupport.domain.errors import Locked, Refused, SupportError
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.paying import Survey
 from cryptosupport.domain.payouts import Purse
@@ -45,7 +46,11 @@ def begin(paying: Paying, till: Till) -> Shift:
             raise Locked(f"{till.wallet}: another worker pays from it", wallet=till.wallet, holder=purse.holder)
         records.payouts.set_purse(leased)
     shift = Shift(paying, till, leased)
-    _refuse_restored(shift)
+    try:
+        _refuse_restored(shift)
+    except SupportError:  # such as a signer that is down: the next worker need not wait for the lease to run out
+        end(shift)
+        raise
     return shift
 
 
@@ -59,9 +64,12 @@ def _refuse_restored(shift: Shift) -> None:
     signer, wallet = shift.till.signer, shift.till.wallet
     mark = signer.high_water()
     with shift.paying.ledger.look() as records:
-        ledger_id, head = records.ledger_id, records.log_head
-        known = signer.head(ledger_id)
+        ledger_id = records.ledger_id
+    known = signer.head(ledger_id)
+    with shift.paying.ledger.look() as records:  # as it is after that: another worker may have told of newer entries
+        head = records.log_head
         gone = known is not None and known.number > 0 and records.log_hash(known.number) != known.hash
+        gone = gone and not _is_explained(records, wallet, known)
     if not gone and (mark.highest is None or mark.highest < shift.lease.place):
         signer.keep_head(ledger_id, head)
         return
@@ -69,8 +77,13 @@ def _refuse_restored(shift: Shift) -> None:
     reason = f"restored: the signer of {wallet} knows of {knows}, and this ledger does not: it is an older copy"
     with shift.paying.ledger.act() as records:
         freeze_wallet(records, wallet, reason)
-    end(shift)
     raise Refused(f"{reason}. {wallet} is frozen, and pays nothing", wallet=wallet, place=shift.lease.place)
+
+
+def _is_explained(records: Records, wallet: str, known: Head | None) -> bool:
+    """Whether two people adopted the wallet knowing that the signer knows of this: its memory only grows."""
+    adopted = records.last_acts(ADOPTED, {wallet}).get(wallet)
+    return adopted is not None and known is not None and adopted.act.facts.get(SIGNER_HEAD) == known.text
 
 
 def end(shift: Shift) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cryptosupport.desk.cases import Premises
@@ -49,7 +49,8 @@ class Paying:
 class Shift:
     """One wallet's turn in a pass: what moved, and what a person has to be told.
 
-    ``lease`` is the wallet as this worker has it. ``moved`` are withdrawals as they are now, by id.
+    ``lease`` is the wallet as this worker has it. ``moved`` are withdrawals as they are now, by id. ``holds`` is what
+    the nodes said last that the wallet has (`Survey.holds`).
     """
 
     paying: Paying
@@ -57,6 +58,7 @@ class Shift:
     lease: Purse
     moved: dict[int, Withdrawal] = field(default_factory=dict)
     errors: list[SupportError] = field(default_factory=list)
+    holds: Mapping[str | None, int] = field(default_factory=dict)
 
     def renewed(self, purse: Purse, now: int) -> Purse:
         """``purse`` with the lease for longer."""

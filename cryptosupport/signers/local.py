@@ -58,6 +58,13 @@ class LocalSigner:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._account.wallet}>"
 
+    def examine(self) -> None:
+        """See that it could sign, before anybody asks. Raises `BadSettings` where the key is not that of the wallet or
+        the store cannot be used, `Unreachable` where the store is held by another process.
+        """
+        self._check_key(self._secret())
+        self.high_water()
+
     def sign(self, order: Order) -> bytes:
         """The signed bytes, remembered.
 

@@ -184,8 +184,13 @@ class Server:
             return failure(SupportError(type(error).__name__))
 
 
-def serve(server: Server, signals: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
-    """Answer until one of ``signals`` arrives. For the main thread."""
+def serve(
+    server: Server, signals: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+    ready: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Answer until one of ``signals`` arrives; ``ready`` is called when there is somebody who answers. For the main
+    thread.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.stop()
@@ -193,6 +198,7 @@ def serve(server: Server, signals: Iterable[signal.Signals] = (signal.SIGTERM, s
     with server:
         before = {each: signal.signal(each, stop) for each in signals}
         try:
+            ready()
             server.run()
         finally:
             for each, handler in before.items():

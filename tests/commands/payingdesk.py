@@ -11,7 +11,8 @@ from typing import Any
 import keyring
 import pytest
 
-from cryptosupport.chains.evm.signing import address
+from cryptosupport.chains.evm.signing import address, sign
+from cryptosupport.chains.evm.transfers import Unsigned
 from cryptosupport.outside.keyfile import FILE, PASSPHRASE, PASSPHRASE_FILE
 from cryptosupport.outside.keyrings import set_password
 from cryptosupport.outside.nodes import Anvil
@@ -111,3 +112,10 @@ def open_desk(tmp_path: Path) -> Callable[..., Paydesk]:
 def paydesk(open_desk: Callable[..., Paydesk], anvil: Anvil) -> Paydesk:
     """A desk on a chain that mines each transaction at once."""
     return open_desk(anvil)
+
+
+def by_hand(node: Anvil, nonce: int, base_units: int = 1, key: str = KEY) -> str:
+    """Send something with the same key, beside the program; its txid."""
+    plan = Unsigned(31337, nonce, BEN, base_units, b"", 21000, 10**11, 0)
+    txid: str = node.rpc("eth_sendRawTransaction", "0x" + sign(plan.text, key).hex())
+    return txid

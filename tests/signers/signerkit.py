@@ -150,6 +150,7 @@ class Bench:
     caps: Caps = CAPS
     versions: tuple[Operators, ...] = (PEOPLE,)
     intake: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
     freezes: list[Freeze] = field(default_factory=list)
     now: int = NOW
     secret: Callable[[], str] = lambda: SECRET
@@ -161,7 +162,7 @@ class Bench:
     @property
     def electors(self) -> Electors:
         """Who may approve."""
-        return Electors(self.versions, fault, same_key, self.intake)
+        return Electors(self.versions, fault, same_key, self.intake, self.alone)
 
     @property
     def signer(self) -> LocalSigner:

@@ -128,3 +128,53 @@ def test_without_operators_nobody_can_approve(bench: Bench) -> None:
     held = for_approval()
     refused(bench, order(held, statements=(approval(held, "alice"),)), "needs the approval of 1")
     bench.sign(order())
+
+
+# -- a signer without a ledger, which knows the people and no version of them ------------------------------------------
+
+
+@pytest.fixture
+def alone(bench: Bench) -> Bench:
+    bench.alone = True
+    bench.versions = (Operators(PEOPLE.people),)
+    return bench
+
+
+def test_alone_it_counts_approvals_under_the_versions_that_the_order_names(alone: Bench) -> None:
+    held = for_approval(2)
+    statements = approval(held, "alice"), approval(held, "bob")
+    refused(alone, order(held, statements=statements), "needs the approval of 2")
+    refused(alone, order(held, statements=statements, versions=("v0", "")), "needs the approval of 2")
+    alone.sign(order(held, statements=statements, versions=("v0", "v1")))
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_alone_no_version_that_an_order_makes_up_lets_anybody_in(alone: Bench, name: str) -> None:
+    versions = ("", "v1", "v2", FALSE[name].statement.subject)
+    refused(alone, order(HELD, statements=(FALSE[name],), versions=versions), "needs the approval of 1")
+    alone.sign(order(HELD, statements=(FALSE[name], approval(HELD, "bob")), versions=versions))
+
+
+def test_alone_approvals_of_two_versions_do_not_count_together(alone: Bench) -> None:
+    held = for_approval(2)
+    mixed = approval(held, "alice"), approval(held, "bob", "v2")
+    refused(alone, order(held, statements=mixed, versions=("v1", "v2")), "needs the approval of 2")
+    alone.sign(order(held, statements=(*mixed, approval(held, "alice", "v2")), versions=("v1", "v2")))
+
+
+def test_alone_one_person_counts_once_however_often_a_version_is_named(alone: Bench) -> None:
+    held = for_approval(2)
+    refused(alone, order(held, statements=(approval(held, "alice"),), versions=("v1", "v1")), "are there of alice:")
+
+
+def test_alone_who_left_by_its_own_settings_has_left_whatever_version_is_named(alone: Bench) -> None:
+    held = for_approval()
+    alone.versions = (Operators({"alice": operator("alice")}),)
+    refused(alone, order(held, statements=(approval(held, "bob"),), versions=("v1",)), "are there of nobody")
+    alone.versions = ()
+    refused(alone, order(held, statements=(approval(held, "alice"),), versions=("v1",)), "are there of nobody")
+
+
+def test_with_a_ledger_what_an_order_says_of_versions_does_not_count(bench: Bench) -> None:
+    held = for_approval()
+    refused(bench, order(held, statements=(approval(held, "bob", "v0"),), versions=("v0",)), "are there of nobody")

@@ -1,0 +1,65 @@
+"""`signer`: the signer of one wallet as a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cryptosupport.commands import params
+from cryptosupport.context import Context
+
+
+class _User(click.ParamType[int]):
+    """A user of this machine, by name or number; the command gets the number."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        import pwd
+
+        if isinstance(value, int):
+            return value
+        if value.isascii() and value.isdigit() and int(value) < 2**32 - 1:
+            return int(value)
+        try:
+            return pwd.getpwnam(value).pw_uid
+        except (KeyError, ValueError):
+            self.fail(f"{value!r} is no user of this machine", param, ctx)
+
+
+@params.group("signer", epilog="Example: cryptosupport signer serve hot-eth --socket /run/cryptosupport/hot-eth.sock")
+def command() -> None:
+    """Hold the key of a wallet under a user of its own, away from the desk."""
+
+
+@command.command(
+    epilog="Example: cryptosupport signer serve hot-eth --socket /run/cryptosupport/hot-eth.sock --allow-user desk "
+    "--group-may-connect"
+)
+@click.argument("wallet")
+@click.option(
+    "--socket", "path", type=click.Path(path_type=Path), required=True, metavar="PATH", callback=params.not_empty,
+    help="Where to answer; nobody else may write its folder.",
+)  # fmt: skip
+@click.option(
+    "--allow-user", "uids", type=_User(), multiple=True, metavar="NAME|UID",
+    help="Who may ask (again for more); without it only the user that it runs as.",
+)  # fmt: skip
+@click.option("--group-may-connect", is_flag=True, help="Make the socket 0660: users of its group can connect.")
+@click.pass_obj
+def serve(context: Context, wallet: str, path: Path, uids: tuple[int, ...], group_may_connect: bool) -> None:
+    """Answer as the signer of WALLET on a Unix socket, until SIGTERM or Ctrl-C.
+
+    It goes by its own settings and data folder alone: wallets.toml with the key and the caps,
+    chains, operators.toml with who may approve, and a freeze file. It never sees the ledger of
+    the desk, whose wallets.toml says signer = "socket:PATH". An asset without caps does not leave.
+
+    \b
+    Exit codes: 0 ended by a signal; 2 no such user; 6 its memory is held by another process;
+    8 settings, key, memory or a folder cannot be used; 75 another signer answers there.
+    """
+    context.guard_settings()
+    context.serve(wallet, path, uids, group_may_connect)
