@@ -101,8 +101,6 @@ class Chain:
 
 def kill_everywhere(configs: str, data: str, url: str, node: str, scenario: str) -> dict[str, Any]:
     """Kill a command at each point in turn, and let passes go on: how many points, and where something was wrong."""
-    for module in (*LOADED, *TOGETHER):  # once, here, and not in every child
-        import_module(module)
     chain = Chain(node)
     here, made, slow = Path(data) / "now", Path(data) / "made", url.startswith("postgresql")
     folders = ["--configs", configs, "--data", str(here)]
@@ -143,7 +141,7 @@ def kill_everywhere(configs: str, data: str, url: str, node: str, scenario: str)
     fresh()
     _, (code, points) = in_a_child(paying(command, 0))
     found = [] if not (wrong := faults()) else [[0, wrong]]
-    for fatal in fatal_points(points, STEPS[scenario] * (2 if slow else 1)):
+    for fatal in fatal_points(points, STEPS[scenario] * (2 if slow else 1), 4 if slow else 1):
         fresh()
         killed, _ = in_a_child(paying(command, fatal))
         wrong = faults()
@@ -195,4 +193,6 @@ def _prepare(folders: list[str], url: str) -> None:
 
 
 if __name__ == "__main__":
+    for module in (*LOADED, *TOGETHER):  # once, here, and not in every child
+        import_module(module)
     print(json.dumps(kill_everywhere(*sys.argv[1:])))

@@ -65,17 +65,12 @@ def test_workers_on_one_ledger_pay_each_once(
             _, complaint = each.communicate(timeout=120)
             assert each.returncode in (0, -signal.SIGKILL, 7), complaint
     took = time.monotonic() - began
-    deadline = time.monotonic() + 25  # the lease of one that was killed on another machine runs out
+    deadline = time.monotonic() + 90  # the lease of one that was killed on another machine runs out
     states: dict[str, Any] = {}
     while time.monotonic() < deadline and set(states.values()) != {"final"}:
         anvil.mine(100)
         desk.run("withdraw", "run")
         states = {each["request_id"]: each["state"] for each in desk.run("withdraw", "list", "-o", "jsonl").jsonl}
-    if set(states.values()) != {"final"}:
-        bad = [n for n, s in states.items() if s != "final"]
-        print(desk.run("withdraw", "run").stderr)
-        print(len(bad), desk.run("withdraw", "explain", bad[0]).stdout)
-        print(str(anvil.rpc("txpool_content"))[:500], anvil.rpc("eth_getTransactionCount", HOT, "latest"))
     assert set(states.values()) == {"final"}
     assert int(anvil.rpc("eth_getBalance", ANN, "latest"), 16) == WITHDRAWALS * ETHER // 2
     assert int(anvil.rpc("eth_getTransactionCount", HOT, "latest"), 16) == WITHDRAWALS
