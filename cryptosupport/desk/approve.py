@@ -29,7 +29,7 @@ _ROLES = {
     RELEASE: frozenset({Role.COMPLIANCE}),
     HOLD: frozenset({Role.OPS, Role.APPROVER, Role.COMPLIANCE}),
 }
-_STOPPABLE = frozenset({State.APPROVED, State.AWAITING_APPROVAL, State.WAITING})
+_STOPPABLE = frozenset({State.APPROVED, State.AWAITING_APPROVAL, State.WAITING, State.WAITING_LIQUIDITY})
 
 
 @dataclass(frozen=True, slots=True)

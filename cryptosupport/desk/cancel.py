@@ -8,7 +8,7 @@ from cryptosupport.desk.decide_anew import ended, give_back
 from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import NoSuchRecord, Refused
-from cryptosupport.domain.withdrawals import UNSIGNED, State, Withdrawal
+from cryptosupport.domain.withdrawals import ENDED, UNSIGNED, State, Withdrawal
 
 
 def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None = None, who: str = "") -> Withdrawal:
@@ -25,7 +25,8 @@ def cancel(ledger: Ledger, premises: Premises, request_id: str, by: str | None =
         if before.state is State.CANCELLED:
             return before
         if before.state not in UNSIGNED:
-            raise Refused(f"{request_id} is {before.state}: it can no longer be cancelled", state=before.state)
+            kill = "" if before.state in ENDED else f": `cryptosupport withdraw kill {request_id}` takes its place"
+            raise Refused(f"{request_id} is {before.state}: it can no longer be cancelled{kill}", state=before.state)
         refuse_blocked(books, premises, before, "cancelled")
         after = ended(before, State.CANCELLED, by, books.now)
         give_back(books, before)

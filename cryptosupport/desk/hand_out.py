@@ -9,7 +9,7 @@ from cryptosupport.desk.freeze import refusal, take_file
 from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Shift
 from cryptosupport.domain.books import Records
-from cryptosupport.domain.errors import Refused, SupportError, Waits
+from cryptosupport.domain.errors import Refused, SupportError, Tampered, Waits
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.paying import Decoded, Order, Sent
 from cryptosupport.domain.payouts import Attempt, Kind, Payout, Step
@@ -94,6 +94,9 @@ def _allowed(
         found = books.find([item.request_id for each in payouts for item in each.items])
         books.sealed(list(found.values()))
         for each in payouts:
+            gone = [item.request_id for item in each.items if item.request_id not in found]
+            if gone:
+                raise Tampered(f"{gone[0]}, which payout {each.id} pays, is gone from the database: pay nothing")
             withdrawals = tuple(found[item.request_id] for item in each.items)
             if each.last.kind is Kind.PAY and _is_frozen(shift, withdrawals, freezes):
                 continue

@@ -48,7 +48,9 @@ DECIDED = {
 ENDED = frozenset({State.FINAL, State.REJECTED, State.EXPIRED, State.CANCELLED, State.REVERTED})
 """The states that nothing leaves again."""
 
-UNSIGNED = frozenset({State.REQUESTED, State.WAITING, State.HELD, State.AWAITING_APPROVAL, State.APPROVED})
+UNSIGNED = frozenset(
+    {State.REQUESTED, State.WAITING, State.HELD, State.AWAITING_APPROVAL, State.APPROVED, State.WAITING_LIQUIDITY}
+)
 """The states in which nothing has been signed: here, and only here, a cancel takes effect at once."""
 
 PAYING = frozenset(

@@ -69,6 +69,26 @@ def test_a_wallet_with_too_little_waits_and_pays_when_it_is_refilled(
     assert paydesk.pay() == {"w-1": "final", "w-2": "final"}
 
 
+def test_what_waits_for_a_refill_can_be_cancelled_and_held(open_desk: Callable[..., Paydesk], anvil: Anvil) -> None:
+    paydesk = open_desk(anvil, funds=1)
+    paydesk.submit("w-1", "5")
+    paydesk.submit("w-2", "0.5")
+    assert paydesk.pay(5) == {"w-1": "waiting_liquidity"}
+    assert paydesk.run("withdraw", "cancel", "w-1", "--operator", "ops").exit_code == 0
+    paydesk.pay()
+    paydesk.settle()
+    assert paydesk.pay() == {"w-2": "final"}
+    assert paydesk.balance(ANN) == ETHER // 2
+
+
+def test_what_is_on_its_way_is_not_cancelled_but_killed(paydesk: Paydesk) -> None:
+    paydesk.submit("w-1")
+    paydesk.pay()
+    done = paydesk.run("withdraw", "cancel", "w-1", "--operator", "ops")
+    assert done.exit_code == 3
+    assert "`cryptosupport withdraw kill w-1` takes its place" in done.stderr
+
+
 def test_a_wallet_with_a_history_that_nobody_knows_does_not_pay(paydesk: Paydesk) -> None:
     paydesk.node.rpc("anvil_setNonce", HOT, "0x3")
     paydesk.submit("w-1")
