@@ -50,8 +50,17 @@ class WithPaying(WithGuards):
 
     @property
     def paying_wallets(self) -> list[str]:
-        """The hot wallets that have a key, by name."""
-        return sorted(name for name, it in self.wallets.items() if it.role == "hot" and it.signer is not None)
+        """The hot wallets that have a key, on chains that can be paid on, by name."""
+        hot = {name: it for name, it in self.wallets.items() if it.role == "hot" and it.signer is not None}
+        return sorted(name for name, it in hot.items() if self._can_pay(it.chain))
+
+    def _can_pay(self, chain: str) -> bool:
+        """Whether the family of a chain knows how to pay: what waits on another one waits for a later version."""
+        from importlib.util import find_spec
+
+        (settings,) = self.chain_settings(chain)
+        self._family(settings)
+        return find_spec(f"cryptosupport.chains.{settings.family}.paying") is not None
 
     def paying(self, ledger: Ledger, premises: Premises) -> Paying:
         """What all wallets have in common."""

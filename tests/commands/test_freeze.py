@@ -21,7 +21,7 @@ from tests.desk.peoplekit import KEYS, ROLES, enrol, operator
 
 PERMIT = '[[rules]]\nname = "permit"\nallow = true\n'
 IN_ETH = {"asset": "ETH", "chain": "ethereum", "destination": ON_ETHEREUM}
-WALLETS = f'[hot-eth]\nchain = "ethereum"\nrole = "hot"\nsigner = "keyring:x"\naddress = "0x{"37" * 20}"\n'
+WALLETS = f'[hot-eth]\nchain = "ethereum"\nrole = "hot"\naddress = "0x{"37" * 20}"\n'
 
 
 @pytest.fixture

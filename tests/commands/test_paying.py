@@ -69,6 +69,21 @@ def test_a_wallet_with_too_little_waits_and_pays_when_it_is_refilled(
     assert paydesk.pay() == {"w-1": "final", "w-2": "final"}
 
 
+def test_a_wallet_on_a_chain_that_cannot_be_paid_on_keeps_no_other_from_paying(paydesk: Paydesk) -> None:
+    configs = paydesk.folder / "configs"
+    bitcoin = (
+        'family = "bitcoin"\nnetwork = "regtest"\nendpoints = ["http://127.0.0.1:9"]\n'
+        "[assets.BTC]\ndecimals = 8\n"
+    )
+    (configs / "chains" / "bitcoin.toml").write_text(bitcoin, encoding="utf-8")
+    with (configs / "wallets.toml").open("a", encoding="utf-8") as file:
+        file.write('[hot-btc]\nchain = "bitcoin"\nrole = "hot"\nsigner = "keyring:x"\n')
+    paydesk.submit("w-1")
+    paydesk.pay()
+    paydesk.settle()
+    assert paydesk.pay() == {"w-1": "final"}
+
+
 def test_what_waits_for_a_refill_can_be_cancelled_and_held(open_desk: Callable[..., Paydesk], anvil: Anvil) -> None:
     paydesk = open_desk(anvil, funds=1)
     paydesk.submit("w-1", "5")

@@ -220,7 +220,7 @@ def test_a_stranger_in_the_place_of_a_payment_is_a_fault_until_it_is_dealt_with(
     by_hand(paydesk.node, 0)
     paydesk.settle()
     assert kinds(paydesk, 7) == {"unknown"}
-    assert paydesk.pay() == {"w-1": "held"}
+    assert paydesk.pay(3) == {"w-1": "held"}
     assert "taken" in kinds(paydesk, 3)
     assert is_frozen(paydesk)
 
