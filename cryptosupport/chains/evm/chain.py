@@ -39,6 +39,23 @@ _DELEGATED = "0xef0100"  # EIP-7702: an account that lends itself a contract's c
 _LOOKUPS_PUBLIC, _LOOKUPS_OWN = 48, 200
 
 
+def rules_of(settings: ChainSettings, nodes: Nodes, clock: Clock) -> Rules:
+    """What makes a chain's answers count. Raises `BadSettings` for a node that speaks no JSON-RPC."""
+    for node in nodes.all:
+        if not isinstance(node, JsonRpcNode):
+            raise BadSettings(f"chains/{settings.name}.toml: {node.name}: an EVM node has to be of kind jsonrpc")
+    return Rules(
+        settings.name,
+        settings.chain_id,
+        settings.finality or "finalized",
+        settings.confirmations,
+        max(_STALE_BLOCKS * settings.block_seconds, _STALE_SECONDS),
+        settings.explorer,
+        Ledger(settings.coin, settings.tokens, settings.chain_id),
+        clock,
+    )
+
+
 class EvmChain:
     """A chain that answers the Ethereum execution API."""
 
@@ -46,20 +63,8 @@ class EvmChain:
         self.name = settings.name
         self._nodes = nodes
         self._settings = settings
-        self._rules = Rules(
-            settings.name,
-            settings.chain_id,
-            settings.finality or "finalized",
-            settings.confirmations,
-            max(_STALE_BLOCKS * settings.block_seconds, _STALE_SECONDS),
-            settings.explorer,
-            Ledger(settings.coin, settings.tokens, settings.chain_id),
-            clock,
-        )
+        self._rules = rules_of(settings, nodes, clock)
         self._states = {node: NodeState() for node in nodes.all}
-        for node in nodes.all:
-            if not isinstance(node, JsonRpcNode):
-                raise BadSettings(f"chains/{settings.name}.toml: {node.name}: an EVM node has to be of kind jsonrpc")
 
     @property
     def lookups_per_call(self) -> int:

@@ -11,10 +11,9 @@ from cryptosupport.chains.evm.account import Account
 from cryptosupport.chains.evm.agreeing import Voice, agree
 from cryptosupport.chains.evm.asking import Asker, NodeState
 from cryptosupport.chains.evm.balances import own_address
+from cryptosupport.chains.evm.chain import rules_of
 from cryptosupport.chains.evm.codec import to_checksum
 from cryptosupport.chains.evm.fees import CANCEL_TIMES, Market
-from cryptosupport.chains.evm.look import Rules
-from cryptosupport.chains.evm.money import Ledger
 from cryptosupport.chains.evm.surveying import NodeSays
 from cryptosupport.chains.evm.transfers import Unsigned
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed, Refused
@@ -38,7 +37,6 @@ from cryptosupport.transport import JsonRpcNode, Node, Nodes
 
 T = TypeVar("T")
 
-_STALE_BLOCKS, _STALE_SECONDS = 10, 600
 _PORT = re.compile(r":[0-9]+$")
 
 
@@ -47,19 +45,7 @@ def open_payer(settings: ChainSettings, nodes: Nodes, clock: Clock, wallet: str,
     own = own_address(wallet, address)
     if settings.chain_id is None:
         raise BadSettings(f"chains/{settings.name}.toml: paying needs chain_id: it is part of what is signed")
-    rules = Rules(
-        settings.name,
-        settings.chain_id,
-        settings.finality or "finalized",
-        settings.confirmations,
-        max(_STALE_BLOCKS * settings.block_seconds, _STALE_SECONDS),
-        settings.explorer,
-        Ledger(settings.coin, settings.tokens, settings.chain_id),
-        clock,
-    )
-    for node in nodes.all:
-        if not isinstance(node, JsonRpcNode):
-            raise BadSettings(f"chains/{settings.name}.toml: {node.name}: an EVM node has to be of kind jsonrpc")
+    rules = rules_of(settings, nodes, clock)
     account = Account(rules, settings.chain_id, own, settings.tokens, fees.caps_of(settings))
     return EvmPayer(account, nodes, settings)
 
