@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keyring
 import pytest
 
 from cryptosupport.chains.evm.signing import address, sign
 from cryptosupport.chains.evm.transfers import Unsigned
-from cryptosupport.outside.keyfile import FILE, PASSPHRASE, PASSPHRASE_FILE
 from cryptosupport.outside.keyrings import set_password
 from cryptosupport.outside.nodes import Anvil
+from tests.commands.peopledesk import sealed as sealed  # the fixture of both desks
 from tests.commands.withdrawkit import in_this_process
 from tests.conftest import Program
 
@@ -60,19 +59,6 @@ class Paydesk:
     def settle(self) -> None:
         """Mine until everything is final."""
         self.node.mine(100)
-
-
-@pytest.fixture(autouse=True)
-def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The sealed keyring is in use, whichever this process has used before."""
-    before = keyring.get_keyring()
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "cryptosupport.outside.keyfile.Keyring")
-    monkeypatch.setenv(FILE, str(tmp_path / "keyring"))
-    monkeypatch.setenv(PASSPHRASE, "correct horse")
-    monkeypatch.delenv(PASSPHRASE_FILE, raising=False)
-    keyring.core.init_backend()
-    yield
-    keyring.set_keyring(before)
 
 
 def write_settings(
