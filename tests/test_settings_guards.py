@@ -49,7 +49,8 @@ def test_without_a_file_approvals_expire_loosening_waits_and_the_desk_freezes_by
     approvals = desk.approvals
     assert (approvals.expire_ms, approvals.lock_ms, approvals.fresh_ms) == (24 * HOUR, 48 * HOUR, 900_000)
     assert desk.freeze.path(Path("/data")) == Path("/data/freeze")
-    assert desk.freeze.auto == ("audit", "screening", "prices")
+    assert desk.freeze.auto == ("audit", "screening", "prices", "funds", "unknown")
+    assert desk.freeze.unknown_in_a_row == 5
     assert (desk.freeze.lists_older_than_ms, desk.freeze.prices_older_than_ms) == (7 * 24 * HOUR, HOUR)
     assert (desk.privacy.key, desk.privacy.reveals_per_hour) == ("keyring:personal-data", 20)
 
@@ -159,7 +160,9 @@ def test_a_hook_does_not_show_its_url() -> None:
         ('[approvals]\nlocked = "1h"', "unknown key 'locked'; did you mean 'lock'?"),
         ('[freeze]\nfile = ""', "file: '' names no file"),
         ('[freeze]\nauto = ["audits"]', "auto: 'audits' freezes nothing; did you mean 'audit'?"),
-        ('[freeze]\nauto = ["nodes"]', "auto: 'nodes' freezes nothing; known here: audit, prices, screening"),
+        ('[freeze]\nauto = ["xyzzy"]', "'xyzzy' freezes nothing; known here: audit, funds, prices, screening, unknown"),
+        ("[freeze]\nunknown_in_a_row = 1", "unknown_in_a_row 1: use 2 to 1000"),
+        ("[freeze]\nunknown_in_a_row = 1001", "unknown_in_a_row 1001: use 2 to 1000"),
         ('[freeze]\nauto = "audit"', "Expected `array`, got `str`"),
         ('[freeze]\nlists_older_than = "0d"', "lists_older_than: '0d': it has to be above zero"),
         ('[freeze]\nprices_older_than = "soon"', "prices_older_than: 'soon' is not a duration"),

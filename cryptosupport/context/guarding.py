@@ -163,8 +163,11 @@ class WithGuards(WithFreezes):
 
     @property
     def alarms(self) -> Alarms:
-        """What freezes the desk by itself."""
+        """What freezes the desk, or a wallet, by itself."""
         from cryptosupport.desk.alarms import Alarms
 
         freeze = self.desk.freeze
-        return Alarms(freeze.auto, self.desk.screening.lists, freeze.lists_older_than_ms, freeze.prices_older_than_ms)
+        return Alarms(
+            freeze.auto, self.desk.screening.lists, freeze.lists_older_than_ms, freeze.prices_older_than_ms,
+            freeze.unknown_in_a_row,
+        )  # fmt: skip

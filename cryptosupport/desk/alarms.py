@@ -23,6 +23,9 @@ from cryptosupport.domain.withdrawal_record import moment
 AUDIT, SCREENING, PRICES = "audit", "screening", "prices"
 """What may freeze the desk, as [freeze] auto names it."""
 
+FUNDS, UNKNOWN = "funds", "unknown"
+"""What may freeze a wallet, as [freeze] auto names it."""
+
 TAMPERED = "audit.tampered"
 """What the audit log calls something that was found changed behind this program."""
 
@@ -32,12 +35,16 @@ RINGS_AGAIN = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Which alarms are on. ``lists`` have to be there; times are milliseconds, after which one rings."""
+    """Which alarms are on. ``lists`` have to be there; times are milliseconds, after which one rings.
 
-    on: Collection[str] = (AUDIT, SCREENING, PRICES)
+    ``unknown_in_a_row`` is how many payouts in a row nobody may be able to tell of before their wallet is frozen.
+    """
+
+    on: Collection[str] = (AUDIT, SCREENING, PRICES, FUNDS, UNKNOWN)
     lists: tuple[str, ...] = ()
     lists_older_than: int = 7 * 86_400_000
     prices_older_than: int = 3_600_000
+    unknown_in_a_row: int = 5
 
     def ring(self, records: Records, alarm: str, causes: Sequence[str]) -> bool:
         """Freeze everything, and say whether that was done: not where this alarm has done so already, is off, or where

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cryptosupport.desk.purses import freeze_wallet
 from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Shift
+from cryptosupport.desk.watch_wallet import freeze_wallet
 from cryptosupport.domain.books import Books
 from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.paying import Survey

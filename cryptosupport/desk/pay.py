@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from cryptosupport.desk.follow import follow
 from cryptosupport.desk.hand_out import send, sign
 from cryptosupport.desk.outbid import bump_stuck
-from cryptosupport.desk.purses import begin, end, watch_outflow
+from cryptosupport.desk.purses import begin, end
 from cryptosupport.desk.reserve import reserve
 from cryptosupport.desk.till import Paying, Shift, Till
+from cryptosupport.desk.watch_wallet import watch_funds, watch_outflow, watch_unknown
 from cryptosupport.domain.errors import Locked, OutcomeUnknown, SupportError, Unreachable
 from cryptosupport.domain.paying import Survey
 from cryptosupport.domain.payouts import Absent, Payout, Step
@@ -80,7 +81,7 @@ def work(shift: Shift) -> None:
     survey = _look(shift, payouts, first=True)
     while True:
         payouts = follow(shift, payouts, survey)
-        if watch_outflow(shift, survey):
+        if watch_outflow(shift, survey) or watch_funds(shift, payouts, survey):
             break
         payouts = sign(shift, bump_stuck(shift, payouts, survey))
         send(shift, [each for each in payouts if _to_send(shift, each, survey)])
@@ -88,6 +89,7 @@ def work(shift: Shift) -> None:
         taken = reserve(shift, survey, room) if room > 0 else []
         send(shift, sign(shift, taken))
         if not taken:
+            watch_unknown(shift, _under_way(shift), survey)
             break
         payouts = [each for each in _under_way(shift) if each.step is not Step.CONFIRMING]
         survey = _look(shift, payouts)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from secrets import token_hex
 
-from cryptosupport.desk.freeze import add
 from cryptosupport.desk.till import Paying, Shift, Till
+from cryptosupport.desk.watch_wallet import freeze_wallet
 from cryptosupport.domain.adoption import ADOPTED, SIGNER_HEAD
-from cryptosupport.domain.audit import PROGRAM, Act, Head
+from cryptosupport.domain.audit import Act, Head
 from cryptosupport.domain.books import Records
 from cryptosupport.domain.errors import Locked, Refused, SupportError
-from cryptosupport.domain.freezes import Freeze, Scope
-from cryptosupport.domain.paying import Survey
 from cryptosupport.domain.payouts import Purse
 
 BOUND = "wallet.bound"
@@ -92,29 +89,3 @@ def end(shift: Shift) -> None:
         purse = records.payouts.purse(shift.lease.chain, shift.lease.source)
         if purse is not None and (purse.fence, purse.holder) == (shift.lease.fence, shift.lease.holder):
             records.payouts.set_purse(replace(purse, until=0))
-
-
-def watch_outflow(shift: Shift, survey: Survey) -> bool:
-    """Whether the chain knows of transactions of the wallet that this ledger does not: then the wallet is frozen (S36).
-
-    A restored backup looks like that, and so does a stolen key.
-    """
-    if survey.used <= shift.lease.place:
-        return False
-    wallet, more = shift.till.wallet, survey.used - shift.lease.place
-    reason = (
-        f"outflow: {wallet} has sent {more} transactions that this ledger does not know: a restored backup, another "
-        "program, or a stolen key"
-    )
-    with shift.paying.ledger.act() as records:
-        freeze_wallet(records, wallet, reason)
-    shift.errors.append(Refused(f"{reason}. It is frozen; see `cryptosupport reconcile`", wallet=wallet, sent=more))
-    return True
-
-
-def freeze_wallet(records: Records, wallet: str, reason: str) -> None:
-    """Freeze a wallet for a reason, once."""
-    scope = Scope("wallet", wallet)
-    frozen = (each for each in records.freezes() if each.source == "auto" and each.scope.key == scope.key)
-    if not any(each.reason == reason for each in frozen):
-        add(records, Freeze(token_hex(8), scope, reason, PROGRAM, False, records.now, "auto"))

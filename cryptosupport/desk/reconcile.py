@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from cryptosupport.desk.balance_books import Sums, balanced, opening_of
 from cryptosupport.desk.match_payouts import Page, Pending, Spent, hold_against_chain, hold_against_ledger, read_page
-from cryptosupport.desk.purses import freeze_wallet
+from cryptosupport.desk.watch_wallet import freeze_wallet
 from cryptosupport.domain.adoption import ADOPTED, Places, first_unadopted, places_in
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Ledger

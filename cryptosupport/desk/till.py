@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from cryptosupport.desk.alarms import Alarms
 from cryptosupport.desk.cases import Premises
 from cryptosupport.desk.people import People
 from cryptosupport.domain.books import Ledger
@@ -43,6 +44,7 @@ class Paying:
     lasts: int = 60_000
     resend: int = 15_000
     bump: int = 180_000
+    alarms: Alarms = Alarms()  # noqa: RUF009 - it is frozen
 
 
 @dataclass

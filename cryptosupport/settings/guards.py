@@ -11,8 +11,10 @@ from cryptosupport.settings.reading import Section
 from cryptosupport.settings.values import check, file_name, is_reference, micro_usd, milliseconds, nearest, time_span
 
 LONGEST_HOOK = "60s"
-FREEZES = ("audit", "screening", "prices")
-"""What can freeze the desk by itself: a broken audit log, lists that are too old, prices that are too old."""
+FREEZES = ("audit", "screening", "prices", "funds", "unknown")
+"""What can freeze the desk by itself (a broken audit log, lists that are too old, prices that are too old), and what
+can freeze a wallet (less than is reserved, several payments in a row that nobody can tell of).
+"""
 
 
 class Hook(Section, frozen=True):
@@ -150,6 +152,7 @@ class FreezeSettings(Section, frozen=True):
     auto: tuple[str, ...] = FREEZES
     lists_older_than: str = "7d"
     prices_older_than: str = "1h"
+    unknown_in_a_row: int = 5
 
     def __post_init__(self) -> None:
         check("file", file_name, self.file)
@@ -158,6 +161,8 @@ class FreezeSettings(Section, frozen=True):
                 raise ValueError(f"auto: {name!r} freezes nothing{nearest(name, FREEZES)}")
         check("lists_older_than", time_span, self.lists_older_than)
         check("prices_older_than", time_span, self.prices_older_than)
+        if not 2 <= self.unknown_in_a_row <= 1000:
+            raise ValueError(f"unknown_in_a_row {self.unknown_in_a_row}: use 2 to 1000")
 
     def path(self, data: Path) -> Path:
         """The file; a relative one is in the folder ``data``."""
