@@ -79,8 +79,8 @@ def adopt(context: Context, name: str, reason: str, operator: str, hand: Hand, o
 
     It goes on from the next nonce of the chain. Two people have to say so, each of the
     wallet, its address and that nonce. First find out what it has sent: withdrawals that
-    were paid by that have to be rejected here, or they are paid again. A freeze of the
-    wallet stays until two people lift it.
+    were paid by that have to be recorded (`withdraw record-external`) or rejected, or they
+    are paid again. A freeze of the wallet stays until two people lift it.
 
     \b
     Exit codes: 0 adopted; 2 it never pays; 9 a second person has to say so too; 3 refused:

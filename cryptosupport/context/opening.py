@@ -132,9 +132,10 @@ class Opening:
         if not settings:
             wanted = "marked own = true" if own_only else "named"
             raise BadSettings(f"no endpoint is {wanted} in {self.folder / 'chains'}: there is nobody to ask")
-        return [self._open_chain(each, own_only) for each in settings]
+        return [self.open_chain(each, own_only) for each in settings]
 
-    def _open_chain(self, settings: ChainSettings, own_only: bool) -> Chain:
+    def open_chain(self, settings: ChainSettings, own_only: bool = False) -> Chain:
+        """A chain by its settings, ready to be asked. Raises `BadSettings`."""
         family = self._family(settings)
         settings, nodes = self._open_nodes(settings, own_only)
         chain: Chain = family.open_chain(settings, nodes, self.clock)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptosupport.desk.hand_out import check_bytes
 from cryptosupport.desk.list_withdrawals import find
+from cryptosupport.desk.record_external import paid_by_hand
 from cryptosupport.desk.rehearse import rehearsal
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import OutcomeUnknown, Refused, Tampered, Unreachable
@@ -65,6 +66,13 @@ def prove(ledger: Ledger, request_id: str, open_payer: Callable[[Payout], Payer]
     if withdrawal.state is not State.FINAL:
         state = withdrawal.state.replace("_", " ")
         raise Refused(f"{request_id} is {state}: there is a receipt of what is final only", state=withdrawal.state)
+    with ledger.look() as records:
+        by_hand = paid_by_hand(records, [request_id]).get(request_id)
+    if by_hand is not None:
+        raise Refused(
+            f"{request_id} was paid by hand, by {by_hand}: of what this ledger did not pay there is no receipt. See "
+            f"`cryptosupport tx explain {by_hand}` and `cryptosupport audit log --subject {request_id}`"
+        )
     if not payouts or payouts[-1].step is not Step.FINAL:
         raise OutcomeUnknown(f"{request_id} is final, and no payout of this ledger is: look at `withdraw explain`")
     *before, last = (_conflict(each, paid_with, open_payer(each)) for each in payouts)

@@ -3,7 +3,7 @@
 Of each wallet that this ledger pays from:
 
 a. every withdrawal that is final has one final payout, whose bytes pay exactly that, and which the chain has in a final
-   block, with status 1 (and the token's own log where it is a token);
+   block, with status 1 (and the token's own log where it is a token), or was paid by hand, as two people recorded;
 b. the chain has used no more nonces than were given out, and each that was given out is of a payout, or was adopted;
 c. every withdrawal that is being paid has a payout that lives, with its nonce, and stands where that one stands;
 d. no withdrawal is in two payouts that paid;
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from cryptosupport.desk.balance_books import Sums, balanced, opening_of
 from cryptosupport.desk.match_payouts import Page, Pending, Spent, hold_against_chain, hold_against_ledger, read_page
+from cryptosupport.desk.record_external import paid_by_hand
 from cryptosupport.desk.watch_wallet import freeze_wallet
 from cryptosupport.domain.adoption import ADOPTED, Places, first_unadopted, places_in
 from cryptosupport.domain.audit import Act
@@ -225,8 +226,10 @@ class _Reconciling:
             while found:
                 with self._ledger.look() as records:
                     found = records.payouts.unmatched(chain, wallet, state, found[-1][0], _AT_ONCE)
+                    explained = paid_by_hand(records, [name for _, name in found]) if state is State.FINAL else {}
                 for _, name in found:
-                    yield self._finding("unpaid", name, f"{name} is {state.value}, and no payout made it so")
+                    if name not in explained:
+                        yield self._finding("unpaid", name, f"{name} is {state.value}, and no payout made it so")
         with self._ledger.look() as records:
             for name, earlier in records.payouts.repeats(chain, wallet, _DAY):
                 what = f"{name} pays the same customer the same, to the same destination, as {earlier} within a day"

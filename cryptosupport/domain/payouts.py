@@ -316,6 +316,9 @@ class Payouts(Protocol):
     def with_txid(self, txids: Sequence[str]) -> dict[str, int]:
         """The ids of the payouts that have an attempt with one of these txids."""
 
+    def recorded_with(self, chain: str, txid: str) -> list[Withdrawal]:
+        """The withdrawals on a chain that are recorded with a transaction. Raises `Tampered`."""
+
     def add(self, payouts: Sequence[Payout]) -> None:
         """Record new payouts with their claims, items and attempts. Raises `OutcomeUnknown` where one claims what
         another has, or pays a withdrawal that another pays.

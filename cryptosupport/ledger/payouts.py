@@ -161,6 +161,11 @@ class SqlPayouts:
                 found[txid] = payout_id
         return found
 
+    def recorded_with(self, chain: str, txid: str) -> list[Withdrawal]:
+        """The withdrawals on a chain that are recorded with a transaction. Raises `Tampered`."""
+        query = select(_W.id).where(_W.txid == txid, _W.chain == chain).order_by(_W.id)
+        return list(self.withdrawals(list(self._connection.scalars(query))).values())
+
     def add(self, payouts: Sequence[Payout]) -> None:
         """Record new payouts with their claims, items and attempts. Raises `OutcomeUnknown` where one claims what
         another has, or pays a withdrawal that another pays.

@@ -181,8 +181,16 @@ class ChainSettings(Section, frozen=True):
     @property
     def operators(self) -> tuple[str, ...]:
         """Who runs the endpoints, each once: the operator as named, else the host."""
-        named = (node.operator or urlsplit(node.url).hostname or node.url for node in self.nodes)
-        return tuple(dict.fromkeys(named))
+        return tuple(self.by_operator)
+
+    @property
+    def by_operator(self) -> dict[str, tuple[Endpoint, ...]]:
+        """The endpoints of each operator."""
+        found: dict[str, tuple[Endpoint, ...]] = {}
+        for node in self.nodes:
+            name = node.operator or urlsplit(node.url).hostname or node.url
+            found[name] = (*found.get(name, ()), node)
+        return found
 
     @property
     def nodes(self) -> tuple[Endpoint, ...]:

@@ -100,8 +100,19 @@ def paydesk(open_desk: Callable[..., Paydesk], anvil: Anvil) -> Paydesk:
     return open_desk(anvil)
 
 
-def by_hand(node: Anvil, nonce: int, base_units: int = 1, key: str = KEY) -> str:
-    """Send something with the same key, beside the program; its txid."""
-    plan = Unsigned(31337, nonce, BEN, base_units, b"", 21000, 10**11, 0)
+def with_people(desk: Paydesk) -> None:
+    """alice (ops), bob (policy, approver) and carol (compliance) are in force from now on."""
+    for name, roles in {"alice": ("ops", "policy"), "bob": ("policy", "approver"), "carol": ("compliance",)}.items():
+        given = [part for role in roles for part in ("--role", role)]
+        done = desk.run("operator", "add", name, *given, "--public-key", "keyring", "--operator", "alice")
+        assert done.exit_code == 9, done.stderr
+    assert desk.run("operator", "sign", "--operator", "bob").exit_code == 0
+    assert desk.run("policy", "propose", "--operator", "alice").exit_code == 9
+    assert desk.run("policy", "sign", "--operator", "bob").exit_code == 0
+
+
+def by_hand(node: Anvil, nonce: int, base_units: int = 1, key: str = KEY, to: str = BEN) -> str:
+    """Send something beside the program, with the same key or another ``key``; its txid."""
+    plan = Unsigned(31337, nonce, to, base_units, b"", 21000, 10**11, 0)
     txid: str = node.rpc("eth_sendRawTransaction", "0x" + sign(plan.text, key).hex())
     return txid

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryptosupport.outside.nodes import Anvil
-from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, Paydesk, by_hand, open_desk, paydesk, sealed
+from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, Paydesk, by_hand, open_desk, paydesk, sealed, with_people
 from tests.commands.peopledesk import refused
 from tests.commands.test_paying import restored
 from tests.conftest import Run
@@ -201,14 +201,8 @@ def test_a_restored_ledger_goes_on_once_two_have_adopted_the_wallet(paydesk: Pay
 
 @pytest.fixture
 def peopled(paydesk: Paydesk) -> Paydesk:
-    """A desk that pays, where alice (ops), bob (policy, approver) and carol (compliance) are in force."""
-    for name, roles in {"alice": ("ops", "policy"), "bob": ("policy", "approver"), "carol": ("compliance",)}.items():
-        given = [part for role in roles for part in ("--role", role)]
-        done = paydesk.run("operator", "add", name, *given, "--public-key", "keyring", "--operator", "alice")
-        assert done.exit_code == 9, done.stderr
-    assert paydesk.run("operator", "sign", "--operator", "bob").exit_code == 0
-    assert paydesk.run("policy", "propose", "--operator", "alice").exit_code == 9
-    assert paydesk.run("policy", "sign", "--operator", "bob").exit_code == 0
+    """A desk with people, and a wallet that has sent before."""
+    with_people(paydesk)
     by_hand(paydesk.node, 0)
     return paydesk
 
