@@ -70,7 +70,8 @@ class WithPaying(WithGuards):
         bump = self.desk.bump
         return Paying(
             ledger, premises, self.people, tuple(self._versions[1]), self._holder, _is_gone,
-            resend=milliseconds(bump.resend), bump=milliseconds(bump.after), alarms=self.alarms,
+            resend=milliseconds(bump.resend), bump=milliseconds(bump.after),
+            give_up=milliseconds(bump.give_up), alarms=self.alarms,
         )  # fmt: skip
 
     @cached_property

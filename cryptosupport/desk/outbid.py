@@ -14,6 +14,7 @@ from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Paying, Shift, Till
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import NoSuchRecord, Refused, Waits
+from cryptosupport.domain.freezes import that_cover
 from cryptosupport.domain.paying import Survey, TooDear
 from cryptosupport.domain.payouts import OVER, Absent, Attempt, Kind, Mined, Payout, Plan, Step
 from cryptosupport.domain.withdrawals import Withdrawal
@@ -28,8 +29,8 @@ def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[
     """
     with shift.paying.ledger.look() as records:
         now = records.now
-    first = next((each for each in payouts if each.step in _WAITS), None)
-    if first is None or not _is_stuck(first, survey, now - shift.paying.bump):
+    first = _first(payouts)
+    if first is None or first.step not in _WAITS or not _is_stuck(first, survey, now - shift.paying.bump):
         return list(payouts)
     plan = shift.till.payer.dearer(first, survey)
     if isinstance(plan, TooDear):
@@ -38,6 +39,38 @@ def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[
         return list(payouts)
     after = _with_another(shift, first, first.last.kind, plan, Act("payout.bumped"))
     return [after if each.id == first.id else each for each in payouts]
+
+
+def give_up(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
+    """Take the place of the first payout by a payment to ourselves where it was not signed, and what was signed for
+    later places has waited for it for too long; all of them as they are now.
+
+    Nothing of it was ever sent: its withdrawal is cancelled when that payment is final. What is frozen stays as it is.
+    """
+    first = _first(payouts)
+    behind = [] if first is None else [each for each in payouts if each.id > first.id and each.last.raw is not None]
+    if first is None or not behind or any(each.raw is not None for each in first.attempts) or first.cancelling:
+        return list(payouts)
+    with shift.paying.ledger.look() as records:
+        both = records.payouts.withdrawals([item.withdrawal_id for item in (*first.items, *behind[0].items)])
+        freezes = records.freezes()
+        frozen = any(that_cover(freezes, each.booking) for each in both.values())
+        if frozen or first.made_at > records.now - shift.paying.give_up:
+            return list(payouts)
+    names = ", ".join(item.request_id for item in first.items)
+    plan = shift.till.payer.self_send(first, survey)
+    if isinstance(plan, TooDear):
+        shift.errors.append(Waits(f"{names} is not signed, and holds up {len(behind)} others: {plan.reason}"))
+        return list(payouts)
+    why = f"it was not signed, and {len(behind)} payments waited for its place"
+    after = _with_another(shift, first, Kind.CANCEL, plan, Act("payout.given_up", facts={"why": why}))
+    shift.errors.append(Waits(f"{names} is given up: {why}. It is cancelled when a payment to ourselves is final"))
+    return [after if each.id == first.id else each for each in payouts]
+
+
+def _first(payouts: Sequence[Payout]) -> Payout | None:
+    """The first one that no block has: the others wait for it."""
+    return next((each for each in payouts if each.step not in OVER and each.step is not Step.CONFIRMING), None)
 
 
 def _is_stuck(payout: Payout, survey: Survey, since: int) -> bool:

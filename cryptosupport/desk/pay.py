@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from cryptosupport.desk.follow import follow
 from cryptosupport.desk.hand_out import send, sign
-from cryptosupport.desk.outbid import bump_stuck
+from cryptosupport.desk.outbid import bump_stuck, give_up
 from cryptosupport.desk.purses import begin, end
 from cryptosupport.desk.reserve import reserve
 from cryptosupport.desk.till import Paying, Shift, Till
@@ -83,7 +83,7 @@ def work(shift: Shift) -> None:
         payouts = follow(shift, payouts, survey)
         if watch_outflow(shift, survey) or watch_funds(shift, payouts, survey):
             break
-        payouts = sign(shift, bump_stuck(shift, payouts, survey))
+        payouts = sign(shift, bump_stuck(shift, give_up(shift, payouts, survey), survey))
         send(shift, [each for each in payouts if _to_send(shift, each, survey)])
         room = shift.till.payer.in_flight - (shift.lease.place - survey.used)
         taken = reserve(shift, survey, room) if room > 0 else []

@@ -32,7 +32,8 @@ class Paying:
 
     ``holder`` names this worker among all others, for a lease that ``lasts`` so long without being renewed; ``gone``
     says of another one whether its process has ended. What no block has taken is sent again after ``resend``, and with
-    a higher fee after ``bump``. ``versions`` are the operators there were, the last ones in force.
+    a higher fee after ``bump``; what the signer does not sign gives its place to a payment to ourselves after
+    ``give_up``, where others wait for it. ``versions`` are the operators there were, the last ones in force.
     """
 
     ledger: Ledger
@@ -44,6 +45,7 @@ class Paying:
     lasts: int = 60_000
     resend: int = 15_000
     bump: int = 180_000
+    give_up: int = 1_800_000
     alarms: Alarms = Alarms()  # noqa: RUF009 - it is frozen
 
 

@@ -272,3 +272,64 @@ def test_an_empty_ledger_does_not_pay_from_a_wallet_of_another(paydesk: Paydesk)
     assert done.exit_code == 3
     assert "does not know" in done.stderr
     assert paydesk.balance(ANN) == ETHER
+
+
+# -- gaps ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gap(open_desk: Callable[..., Paydesk], anvil_with: Callable[..., Anvil]) -> Paydesk:
+    """The signer takes 2 ETH at most: w-1 asks for more, and has the nonce that w-2 and w-3 wait for."""
+    desk = open_desk(anvil_with("--no-mining"))
+    with (desk.folder / "configs" / "wallets.toml").open("a", encoding="utf-8") as file:
+        file.write('[hot.caps.ETH]\nper_transaction = "2"\nper_hour = "50"\n')
+    for name, amount, to in (("w-1", "3", ANN), ("w-2", "1", BEN), ("w-3", "1", BEN)):
+        desk.submit(name, amount, to)
+    assert desk.pay(3) == {"w-1": "reserved", "w-2": "broadcast", "w-3": "broadcast"}
+    desk.node.mine(1)
+    assert desk.balance(BEN) == 0
+    return desk
+
+
+def patience(desk: Paydesk, give_up: str) -> None:
+    (desk.folder / "configs" / "desk.toml").write_text(f'[bump]\ngive_up = "{give_up}"\n', encoding="utf-8")
+
+
+def test_what_the_signer_refuses_is_given_up_when_others_have_waited_for_long(gap: Paydesk) -> None:
+    patience(gap, "1h")
+    assert gap.pay(3) == {}
+    assert gap.balance(BEN) == 0
+    patience(gap, "1ms")
+    done = gap.run("withdraw", "run", "-o", "jsonl")
+    assert "w-1 is given up: it was not signed, and 2 payments waited for its place" in done.stderr
+    assert {each["request_id"]: each["state"] for each in done.jsonl} == {"w-1": "cancelling"}
+    gap.settle()
+    assert gap.pay() == {"w-1": "cancelled", "w-2": "final", "w-3": "final"}
+    assert (gap.balance(ANN), gap.balance(BEN)) == (0, 2 * ETHER)
+    kinds = [kind for kind, _ in attempts(gap, "w-1")]
+    assert kinds == ["pay", "cancel"]
+    assert gap.run("reconcile").exit_code == 0
+    assert gap.run("audit", "verify").exit_code == 0
+
+
+def test_what_the_signer_takes_after_all_is_paid(gap: Paydesk) -> None:
+    wallets = gap.folder / "configs" / "wallets.toml"
+    wallets.write_text(wallets.read_text(encoding="utf-8").replace('"2"', '"3"'), encoding="utf-8")
+    assert gap.pay()["w-1"] == "broadcast"
+    gap.settle()
+    assert set(gap.pay().values()) == {"final"}
+    assert gap.balance(ANN) == 3 * ETHER
+
+
+@pytest.mark.parametrize("scope", ["wallet=hot", "customer=c-1", "all"])
+def test_what_is_frozen_is_not_given_up(gap: Paydesk, scope: str) -> None:
+    patience(gap, "1ms")
+    assert gap.run("freeze", "add", scope, "--reason", "a drill", "--operator", "ann").exit_code == 0
+    gap.run("withdraw", "run")
+    assert gap.state("w-1") == "reserved"
+
+
+def test_a_gap_raises_no_fees_of_what_waits_for_it(gap: Paydesk) -> None:
+    (gap.folder / "configs" / "desk.toml").write_text('[bump]\nafter = "1ms"\n', encoding="utf-8")
+    assert gap.pay(3) == {}
+    assert len(attempts(gap, "w-2")) == 1
