@@ -1,4 +1,4 @@
-"""`signer`: the signer of one wallet as a process of its own."""
+"""`signer`: the signer of one wallet as a process of its own, and what it remembers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cryptosupport.commands import output as out
 from cryptosupport.commands import params
 from cryptosupport.context import Context
 
@@ -63,3 +64,30 @@ def serve(context: Context, wallet: str, path: Path, uids: tuple[int, ...], grou
     """
     context.guard_settings()
     context.serve(wallet, path, uids, group_may_connect)
+
+
+_RETIRED = ("wallet", "nonce", "taken_by", "request_ids", "retired_at")
+
+
+@command.command(epilog="Example: cryptosupport signer retire hot-eth 17")
+@click.argument("wallet")
+@click.argument("nonce", type=click.IntRange(0, 2**63 - 1))
+@params.output
+@click.pass_obj
+def retire(context: Context, wallet: str, nonce: int, output: str) -> None:
+    """Let withdrawals that lost NONCE of WALLET to a stranger's transaction be signed for anew.
+
+    A signer never signs for a withdrawal with two nonces. This is the way out where the chain
+    proves that nothing that was signed with the first one can count any more: as many
+    operators of nodes as the settings ask for have another transaction there, in a final
+    block. Look at that one first (`tx explain`): where it paid the withdrawal, have it
+    recorded instead (`withdraw record-external`). Run it where the key is.
+
+    \b
+    Exit codes: 0 done; 3 refused: a transaction of ours has that nonce, or still may; 4 nothing
+    was signed with it; 6 a node cannot be reached; 7 it is not certain yet; 8 the settings are
+    wrong.
+    """
+    context.guard_settings()
+    record = context.retire(wallet, str(nonce))
+    out.show(output, [record], columns=_RETIRED, single=True, detail=lambda it: out.aligned(it.items()))

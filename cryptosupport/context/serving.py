@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import say
 from cryptosupport.context.paying import WithPaying
@@ -43,6 +43,22 @@ class WithServing(WithPaying):
         users = ", ".join(map(str, sorted(asked_by)))
         serve(server, ready=lambda: self._report(f"the signer of {name} answers at {path}, to users {users}"))
         self._report(f"the signer of {name} has ended")
+
+    def retire(self, name: str, place: str) -> dict[str, Any]:
+        """Have the signer of this machine forget a place of a wallet that a stranger has; see `desk.retire_place`."""
+        from cryptosupport.desk.retire_place import retire, retired_record
+
+        wallet = self.wallets.get(name)
+        if wallet is None or (wallet.signer or "").startswith("socket:") or not wallet.signer:
+            raise BadSettings(
+                f"wallets.toml [{name}]: the memory of its signer is not here: run it where the key is, with the "
+                "settings and the data folder of the signer"
+            )
+        settings, nodes = self._open_nodes(self._ready_to_pay(wallet))
+        source = self._address_of(wallet, settings)
+        payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, source)
+        now = self.clock.milliseconds()
+        return retired_record(retire(self.signer_store, payer, settings.name, name, place, now))
 
     def _guard_data(self) -> None:
         """Raise `BadSettings` where others could put another memory, or another freeze file, in the place of ours."""

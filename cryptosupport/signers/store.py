@@ -118,6 +118,17 @@ class Store:
                     connection.execute("insert into retired values (?, ?, ?, ?, ?)", row)
         return tuple(request_id for request_id, _ in found)
 
+    def signed_with(self, chain: str, source: str, claims: tuple[str, ...]) -> list[tuple[Kind, str]]:
+        """The transactions of a wallet that were signed with these claims, the first one first: kind and txid, "" where
+        the key is elsewhere and was about to be asked.
+        """
+        with self._file.transaction() as connection:
+            found = connection.execute(
+                "select kind, txid from signature where chain = ? and source = ? and claims = ? order by number",
+                (chain, source, _text(sorted(claims))),
+            ).fetchall()
+        return [(Kind(kind), txid) for kind, txid in found]
+
     def signed(self, chain: str, source: str, txid: str) -> bool:
         """Whether a transaction of a wallet was signed here, whatever a ledger remembers of it."""
         with self._file.transaction() as connection:
@@ -232,7 +243,8 @@ class _Check:
             raise Refused(
                 f"{request_id} was signed for with {_words(claims)} of {source} on {chain}, and is never signed for "
                 f"with {_words(entry.claims_text)} of {entry.source} on {entry.chain}: it could be paid twice. Was the "
-                "ledger restored from a backup? Run `cryptosupport reconcile`"
+                "ledger restored from a backup? Run `cryptosupport reconcile`. Where a stranger's transaction has that "
+                "nonce, `cryptosupport signer retire` lets it have another"
             )
         if pays != entry.pays[request_id]:
             raise Refused(
