@@ -192,6 +192,13 @@ def _counts(
     return fault(person.key, said.signed, signed.signature) is None
 
 
+def refuse_former(records: Records, people: People) -> None:
+    """Raise `Refused` where other operators are in force than a command began with: somebody may have been removed."""
+    in_force, _ = operators_of(records, people.fault)
+    if in_force.version != people.operators.version:
+        raise Refused("the operators changed meanwhile, and nothing was recorded: begin anew")
+
+
 def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, Operator] | None, where: str) -> str:
     """Hold the file against the operators in force; say what to warn of ("" for nothing).
 
