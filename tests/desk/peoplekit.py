@@ -68,8 +68,8 @@ def nobody(desk: Desk) -> People:
 def people_of(desk: Desk, intake: Mapping[str, str] | None = None) -> People:
     """The people in force at a desk."""
     with desk.ledger.look() as records:
-        operators, _ = operators_of(records, fault)
-    return People(operators, fault, same_key, FRESH, dict(intake or {}))
+        operators, versions = operators_of(records, fault)
+    return People(operators, fault, same_key, FRESH, dict(intake or {}), versions=versions)
 
 
 def enrol(desk: Desk, *names: str) -> People:
