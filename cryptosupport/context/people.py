@@ -64,7 +64,8 @@ class WithPeople(WithLedger):
         from cryptosupport.desk.people import People
 
         keys = {name: self.secret(key) for name, key in self.desk.intake.keys.items()}
-        return People(self._versions[0], fault, same_key, self.desk.approvals.fresh_ms, keys)
+        operators, versions, _ = self._versions
+        return People(operators, fault, same_key, self.desk.approvals.fresh_ms, keys, versions=versions)
 
     @contextmanager
     def as_signed(self, file: str) -> Iterator[None]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cryptosupport.desk.people import SIGNERS, Hand, People
+from cryptosupport.desk.people import SIGNERS, Hand, People, refuse_former
 from cryptosupport.desk.till import Till
 from cryptosupport.domain.adoption import ADOPTED, SIGNER_HEAD, Places, places_in, places_text
 from cryptosupport.domain.audit import Act, Head
@@ -106,6 +106,7 @@ def adopt(ledger: Ledger, people: People, till: Till, reason: str, by: str, hand
         statement = Statement(ADOPT, wanted.subject, by, records.now, records.ledger_id, facts)
     signed = hand.sign(statement) if people.operators else Signed(statement, "")
     with ledger.act() as records:
+        refuse_former(records, people)
         if _wanted(records, outside).subject != wanted.subject:
             raise Refused(f"{till.wallet} changed meanwhile: look at it, and say so again", wallet=till.wallet)
         wanted = _wanted(records, outside)  # with its lease as it is by now

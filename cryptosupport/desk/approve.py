@@ -15,7 +15,7 @@ from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books, Ledger, Records
 from cryptosupport.domain.errors import NoSuchRecord, Refused, SupportError, Tampered
 from cryptosupport.domain.operators import Operator, Role
-from cryptosupport.domain.policy.decision import SCREENED, Outcome
+from cryptosupport.domain.policy.decision import SCREENED, Outcome, Voice
 from cryptosupport.domain.policy.judging import blocks
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawal_record import moment
@@ -154,9 +154,9 @@ def _approve(it: Speaking) -> Spoken:
     if before.decision.policy != it.premises.judge.policy.hash:
         after = decide_anew(books, it.premises, before, it.act("decided", why="the policy has changed"))
         return Spoken(after, refusal=_changed(it, after, "the policy has changed since it was decided"))
-    if found := _new_findings(it):
-        after = decide_anew(books, it.premises, before, it.act("decided", why="; ".join(found)))
-        return Spoken(after, refusal=_changed(it, after, "; ".join(found)))
+    if found := "; ".join(each.reason for each in _new_findings(it)):
+        after = decide_anew(books, it.premises, before, it.act("decided", why=found))
+        return Spoken(after, refusal=_changed(it, after, found))
     books.records.add_statement(it.signed, it.act("approval", reason=it.signed.statement.facts.get("reason")))
     names = approvers(books, it.people, before)
     missing = max(needed(before) - len(names), 0)
@@ -187,18 +187,18 @@ def expire(books: Books, before: Withdrawal) -> Withdrawal:
     return after
 
 
-def _new_findings(it: Speaking) -> list[str]:
+def _new_findings(it: Speaking) -> list[Voice]:
     """What screening finds today that would stop it: lists change, and so do the desk's own addresses."""
     before = it.before
     guards = Guards(it.premises.guarding, it.books.records, [before.request.customer])
     return findings(guards, before)
 
 
-def findings(guards: Guards, withdrawal: Withdrawal) -> list[str]:
-    """What stops a withdrawal that was let through: the reasons of guards that hold or deny, unless released."""
+def findings(guards: Guards, withdrawal: Withdrawal) -> list[Voice]:
+    """What stops a withdrawal that was let through: the guards that hold or deny, unless released."""
     waived = set(withdrawal.waived)
     return [
-        voice.reason
+        voice
         for voice in guards.screened(withdrawal.request, withdrawal.booking)
         if voice.outcome in (Outcome.HOLD, Outcome.DENY) and (voice.unknown or (voice.rule, voice.reason) not in waived)
     ]

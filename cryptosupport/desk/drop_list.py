@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from cryptosupport.desk.people import SIGNERS, Hand, People
+from cryptosupport.desk.people import SIGNERS, Hand, People, refuse_former
 from cryptosupport.desk.screen_lists import REMOVED, Checked, check_lists
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Ledger, Records
@@ -47,6 +47,7 @@ def drop_list(ledger: Ledger, people: People, name: str, reason: str, by: str, h
         statement = Statement(REMOVE, _subject(_there(records, name)), by, records.now, records.ledger_id, {})
     signed = hand.sign(statement) if people.operators else Signed(statement, "")
     with ledger.act() as records:
+        refuse_former(records, people)
         there = _there(records, name)
         names: tuple[str, ...] = (by,)
         if people.operators:

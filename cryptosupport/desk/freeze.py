@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cryptosupport.desk.people import SIGNERS, TRUSTED, Hand, People
+from cryptosupport.desk.people import SIGNERS, TRUSTED, Hand, People, refuse_former
 from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import Frozen, NoSuchRecord
@@ -105,6 +105,7 @@ def lift(ledger: Ledger, people: People, scopes: Sequence[Scope], by: str, hand:
         statement = Statement(LIFT, freeze.id, by, now, ledger_id)
         signed.append(hand.sign(statement) if people.operators else Signed(statement, ""))
     with ledger.act() as records:
+        refuse_former(records, people)
         still = {freeze.id for freeze in records.freezes()}
         if not still.intersection(freeze.id for freeze in found):
             raise NoSuchRecord("somebody else has lifted it meanwhile: see `cryptosupport freeze list`")

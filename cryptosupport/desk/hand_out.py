@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cryptosupport.desk.freeze import refusal, take_file
+from cryptosupport.desk.approve import findings
+from cryptosupport.desk.cases import Incoming, ask_ahead
+from cryptosupport.desk.freeze import refusal
+from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Shift
-from cryptosupport.domain.books import Records
 from cryptosupport.domain.errors import Refused, SupportError, Tampered, Waits
-from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.paying import Decoded, Order, Sent
 from cryptosupport.domain.payouts import Attempt, Kind, Payout, Step
 from cryptosupport.domain.statements import Signed
@@ -22,7 +23,8 @@ APPROVE = "approve"
 def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     """Have the last attempt of each payout signed where it is not, and store the bytes; all payouts as they are now.
 
-    What is frozen is not signed; what the signer refuses stays reserved, and is told. Raises `Locked`, `Unreachable`.
+    What is frozen, or stopped by a list of today, is not signed; what the signer refuses stays reserved, and is told.
+    Raises `Locked`, `Unreachable`.
     """
     bare = [each for each in payouts if each.last.raw is None]
     if not bare:
@@ -88,17 +90,19 @@ def _allowed(
 ) -> list[tuple[Payout, tuple[Withdrawal, ...], tuple[Signed, ...]]]:
     """The payouts that may be signed and sent now, each with its withdrawals and what people signed about them."""
     paying = shift.paying
+    guarding = paying.premises.guarding
+    _ask_ahead(shift, payouts)
     allowed = []
     with paying.ledger.write(paying.premises.judge) as books:
-        freezes = _freezes(shift, books.records)
         found = books.find([item.request_id for each in payouts for item in each.items])
         books.sealed(list(found.values()))
+        guards = Guards(guarding, books.records, [each.request.customer for each in found.values()])
         for each in payouts:
             gone = [item.request_id for item in each.items if item.request_id not in found]
             if gone:
                 raise Tampered(f"{gone[0]}, which payout {each.id} pays, is gone from the database: pay nothing")
             withdrawals = tuple(found[item.request_id] for item in each.items)
-            if each.last.kind is Kind.PAY and _is_frozen(shift, withdrawals, freezes):
+            if each.last.kind is Kind.PAY and any(_is_stopped(shift, it, guards) for it in withdrawals):
                 continue
             subjects = {intent(it, version.version) for it in withdrawals for version in paying.versions}
             said = (signed for one in sorted(subjects) for signed in books.records.statements(APPROVE, one))
@@ -106,23 +110,42 @@ def _allowed(
     return allowed
 
 
-def _freezes(shift: Shift, records: Records) -> list[Freeze]:
-    take_file(records, shift.paying.premises.guarding.freeze_file())
-    return records.freezes()
+def _ask_ahead(shift: Shift, payouts: Sequence[Payout]) -> None:
+    """Ask outside about what is to be paid, before the transaction; what was answered in this run is kept."""
+    premises = shift.paying.premises
+    if not premises.guarding.asks:
+        return
+    with shift.paying.ledger.look() as records:
+        ids = [item.withdrawal_id for each in payouts if each.last.kind is Kind.PAY for item in each.items]
+        found = records.payouts.withdrawals(ids)
+    ask_ahead([Incoming(each.request, each.source, each) for each in found.values()], premises)
 
 
-def _is_frozen(shift: Shift, withdrawals: Sequence[Withdrawal], freezes: Sequence[Freeze]) -> bool:
-    for each in withdrawals:
-        if (frozen := refusal(freezes, each.booking, each.request.request_id)) is not None:
-            shift.errors.append(Waits(f"{frozen.message}; what is signed already is not sent"))
-            return True
-    return False
+def _is_stopped(shift: Shift, withdrawal: Withdrawal, guards: Guards) -> bool:
+    """Whether a freeze, or what screening finds today, keeps a withdrawal from being signed for or sent (M28, M35)."""
+    name = withdrawal.request.request_id
+    if (frozen := refusal(guards.freezes, withdrawal.booking, name)) is not None:
+        shift.errors.append(Waits(f"{frozen.message}; what is signed already is not sent"))
+        return True
+    found = findings(guards, withdrawal)
+    if not found:
+        return False
+    told = "; ".join(dict.fromkeys(each.reason for each in found))
+    if all(each.unknown for each in found):
+        shift.errors.append(Waits(f"{name} is not paid now: {told}"))
+    else:
+        said = (
+            f"{name} is not paid: {told}. It keeps its place, and what came later waits behind it: let compliance "
+            f"look, and take the place back with `cryptosupport withdraw kill {name}`"
+        )
+        shift.errors.append(Refused(said, wallet=shift.till.wallet, request_id=name))
+    return True
 
 
 def send(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     """Give the last attempt of each payout to the nodes, in the order of their places; all as they are now.
 
-    What is frozen at this moment is not sent (M35). Raises `Locked`, `Tampered`.
+    What is frozen at this moment, or stopped by a list, is not sent (M28, M35). Raises `Locked`, `Tampered`.
     """
     ready = [each for each in payouts if each.last.raw is not None]
     if not ready:

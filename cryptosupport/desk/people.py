@@ -43,7 +43,8 @@ class People:
     """What is needed to know who speaks. ``fresh`` is how old a signature may be when it is handed in, in milliseconds.
 
     ``intake`` are the public keys that sign requests, by name; ``same_key`` says whether two lines are one key.
-    ``proven`` are those who have shown in this run that they say what they say.
+    ``proven`` are those who have shown in this run that they say what they say. ``versions`` are the operators there
+    were: who has another name today is known by the key.
     """
 
     operators: Operators
@@ -52,6 +53,7 @@ class People:
     fresh: int
     intake: dict[str, str] = field(default_factory=dict)
     proven: set[str] = field(default_factory=set, compare=False)
+    versions: Sequence[Operators] = ()
 
     @property
     def vouched(self) -> frozenset[str]:
@@ -112,9 +114,12 @@ class People:
         return _counts(signed, action, subject, ledger_id, self.operators, roles, self.fault)
 
     def is_maker(self, person: Operator, maker: str | None, source: str) -> bool:
-        """Whether ``person`` brought the request: under the own name, or by a key that signs requests and is theirs."""
-        key = self.intake.get(source)
-        return person.name == maker or (key is not None and self.same_key(key, person.key))
+        """Whether ``person`` brought the request: under the own name or a former one, or by a key that signs requests
+        and is theirs.
+        """
+        keys = [self.intake[source]] if source in self.intake else []
+        keys += [each.people[maker].key for each in self.versions if maker is not None and maker in each.people]
+        return person.name == maker or any(self.same_key(key, person.key) for key in keys)
 
 
 def operators_of(records: Records, fault: Fault) -> tuple[Operators, list[Operators]]:
@@ -190,6 +195,13 @@ def _counts(
     if person is None or not fits or not person.roles.intersection(roles):
         return False
     return fault(person.key, said.signed, signed.signature) is None
+
+
+def refuse_former(records: Records, people: People) -> None:
+    """Raise `Refused` where other operators are in force than a command began with: somebody may have been removed."""
+    in_force, _ = operators_of(records, people.fault)
+    if in_force.version != people.operators.version:
+        raise Refused("the operators changed meanwhile, and nothing was recorded: begin anew")
 
 
 def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, Operator] | None, where: str) -> str:

@@ -60,7 +60,8 @@ class _Reserving:
             self.shift.errors.append(Waits(frozen.message))
             return True
         if found := findings(self.guards, before):
-            act = Act("withdrawal.screened", request.request_id, facts={"found": "; ".join(found)})
+            told = "; ".join(each.reason for each in found)
+            act = Act("withdrawal.screened", request.request_id, facts={"found": told})
             after = decide_anew(self.books, premises, before, act)
             self.shift.moved[after.id] = after
             return True

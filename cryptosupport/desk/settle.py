@@ -41,7 +41,8 @@ def settle(shift: Shift, books: Books, item: Item, payout: Payout) -> None:
 
 
 def _as_paid(shift: Shift, books: Books, before: Withdrawal, item: Item, payout: Payout) -> Withdrawal:
-    counting = [each for each in payout.attempts if each.number == payout.counts] or [payout.last]
+    counting = [each for each in payout.attempts if each.number == payout.counts]
+    counting = counting or [each for each in payout.attempts if each.txid is not None][-1:] or [payout.last]
     place = payout.claims[0] if len(payout.claims) == 1 and payout.claims[0].isdigit() else None
     placed = replace(
         before,

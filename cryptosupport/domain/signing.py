@@ -132,9 +132,13 @@ class Electors:
         return tuple(dict.fromkeys(names))
 
     def _is_maker(self, person: Operator, withdrawal: Withdrawal) -> bool:
-        """Under the own name, or by a key that signs requests and is theirs (`desk.people.People.is_maker`)."""
-        key = self.intake.get(withdrawal.source)
-        return person.name == withdrawal.maker or (key is not None and self.same_key(key, person.key))
+        """Under the own name or a former one, or by a key that signs requests and is theirs (as
+        `desk.people.People.is_maker`).
+        """
+        maker, source = withdrawal.maker, withdrawal.source
+        keys = [self.intake[source]] if source in self.intake else []
+        keys += [each.people[maker].key for each in self.versions if maker is not None and maker in each.people]
+        return person.name == maker or any(self.same_key(key, person.key) for key in keys)
 
 
 def needed(withdrawal: Withdrawal) -> int:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryptosupport.context.signing import fault, same_key
 from cryptosupport.desk.approve import Spoken, speak
-from cryptosupport.desk.change_desk import draft_of, propose, sign
+from cryptosupport.desk.change_desk import draft_of, propose, sign, without_operator
 from cryptosupport.desk.people import People, operators_of
 from cryptosupport.domain.operators import OPERATORS, Operator, Operators, Role
 from cryptosupport.domain.statements import Signed, Statement
@@ -68,8 +68,8 @@ def nobody(desk: Desk) -> People:
 def people_of(desk: Desk, intake: Mapping[str, str] | None = None) -> People:
     """The people in force at a desk."""
     with desk.ledger.look() as records:
-        operators, _ = operators_of(records, fault)
-    return People(operators, fault, same_key, FRESH, dict(intake or {}))
+        operators, versions = operators_of(records, fault)
+    return People(operators, fault, same_key, FRESH, dict(intake or {}), versions=versions)
 
 
 def enrol(desk: Desk, *names: str) -> People:
@@ -79,6 +79,15 @@ def enrol(desk: Desk, *names: str) -> People:
     propose(desk.ledger, nobody(desk), draft_of({}, chosen, "file"), first, hand(first), 0)
     assert sign(desk.ledger, nobody(desk), OPERATORS, second, hand(second)).waits_for == ""
     return people_of(desk)
+
+
+def remove(desk: Desk, name: str, *by: str) -> None:
+    """Two people remove an operator, which counts at once."""
+    people = people_of(desk)
+    left = without_operator(people.operators.people, name)
+    first, second = by
+    propose(desk.ledger, people, draft_of(people.operators.people, left, "file"), first, hand(first), 3_600_000)
+    assert sign(desk.ledger, people, OPERATORS, second, hand(second)).waits_for == ""
 
 
 def say(desk: Desk, people: People, action: str, request_id: str, by: str, reason: str | None = None) -> Spoken:

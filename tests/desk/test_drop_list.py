@@ -16,7 +16,7 @@ from cryptosupport.ledger import tables
 from cryptosupport.ledger.engine import writing
 from tests.desk.auditkit import entries, verified
 from tests.desk.deskkit import HOUR, START, Desk, policy, rule
-from tests.desk.peoplekit import Hand, enrol, hand, nobody, people_of
+from tests.desk.peoplekit import Hand, enrol, hand, nobody, people_of, remove
 from tests.desk.test_screen_lists import addresses
 
 
@@ -66,6 +66,15 @@ def test_who_is_neither_of_ops_nor_of_compliance_has_no_say(desk: Desk) -> None:
             removes(desk, name)
     with pytest.raises(Refused, match="does not count"):
         removes(desk, "carol", hand("alice"))
+    assert there(desk) == ["ofacc"]
+
+
+def test_who_was_removed_while_the_key_was_touched_has_no_say(desk: Desk) -> None:
+    before = people_of(desk)
+    removes(desk, "carol")
+    remove(desk, "alice", "bob", "carol")
+    with pytest.raises(Refused, match="the operators changed meanwhile"):
+        drop_list(desk.ledger, before, "ofacc", "a typo", "alice", hand("alice"))
     assert there(desk) == ["ofacc"]
 
 

@@ -16,7 +16,7 @@ from cryptosupport.domain.operators import Role
 from cryptosupport.domain.policy.decision import FREEZE, Outcome, Voice
 from cryptosupport.domain.policy.rules import Per
 from tests.desk.deskkit import ETH, HOUR, START, Desk, policy, request, rule, sums
-from tests.desk.peoplekit import Hand, enrol, guarded, hand, nobody, operator, people_of, say
+from tests.desk.peoplekit import Hand, enrol, guarded, hand, nobody, operator, people_of, remove, say
 
 OpenDesk = Callable[..., Desk]
 PERMIT = rule("permit", allow=True)
@@ -260,6 +260,17 @@ def test_a_word_of_somebody_who_may_no_longer_say_it_does_not_count(desk: Desk) 
     without = replace(people, operators=replace(people.operators, people=left))
     (asked,) = lift(desk.ledger, without, [Scope("all")], "bob", hand("bob"))
     assert (asked.by, asked.missing) == (("bob",), 1)
+
+
+def test_who_was_removed_while_the_key_was_touched_lifts_nothing(desk: Desk) -> None:
+    before = enrol(desk)
+    freeze(desk, "all")
+    lifts(desk, "all", "alice")
+    remove(desk, "bob", "alice", "carol")
+    with pytest.raises(Refused, match="the operators changed meanwhile"):
+        lift(desk.ledger, before, [Scope("all")], "bob", hand("bob"))
+    assert counting(desk) == ["all"]
+    assert lifts(desk, "all", "dave")[0].missing == 0
 
 
 def test_without_operators_two_names_lift(desk: Desk) -> None:
