@@ -11,7 +11,7 @@ from cryptosupport.desk.freeze import refusal
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Shift
-from cryptosupport.domain.errors import Refused, SupportError, Tampered, Waits
+from cryptosupport.domain.errors import Frozen, Refused, SupportError, Tampered, Waits
 from cryptosupport.domain.paying import Decoded, Order, Sent
 from cryptosupport.domain.payouts import Attempt, Kind, Payout, Step
 from cryptosupport.domain.statements import Signed
@@ -35,6 +35,8 @@ def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
             done[payout.id] = _signed(shift, payout, withdrawals, statements)
         except Refused as error:
             shift.errors.append(error)
+            if not isinstance(error, Frozen):  # that ends with the freeze
+                shift.refused.add(payout.id)
     paying = shift.paying
     with paying.ledger.write(paying.premises.judge) as books:
         purse = books.records.payouts.fenced(shift.lease)

@@ -80,6 +80,8 @@ def _hold_withdrawal(payout: Payout, withdrawal: Withdrawal, links: Sequence[Lin
         what = f"is held because of it: find out who made it, and then release or reject {name}" if held else "went on"
         who = "a transaction that is not of this ledger has its place"
         yield _finding(payout, "taken" if held else "explained", f"{who}; {name} {what}")
+    elif payout.step is Step.CANCELLED and withdrawal.state is State.HELD:
+        return  # it pays nothing, and a sanctions list keeps the withdrawal from being cancelled
     elif withdrawal.state is not payout.state:
         stands = f"is {payout.step.value}, and {name}, which it pays, is {withdrawal.state.value}"
         yield _finding(payout, "state", stands)

@@ -14,7 +14,6 @@ from cryptosupport.desk.settle import move
 from cryptosupport.desk.till import Paying, Shift, Till
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import NoSuchRecord, Refused, Waits
-from cryptosupport.domain.freezes import that_cover
 from cryptosupport.domain.paying import Survey, TooDear
 from cryptosupport.domain.payouts import OVER, Absent, Attempt, Kind, Mined, Payout, Plan, Step
 from cryptosupport.domain.withdrawals import Withdrawal
@@ -42,29 +41,27 @@ def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[
 
 
 def give_up(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
-    """Take the place of the first payout by a payment to ourselves where it was not signed, and what was signed for
+    """Take the place of the first payout by a payment to ourselves where the signer refuses it, and what was signed for
     later places has waited for it for too long; all of them as they are now.
 
-    Nothing of it was ever sent: its withdrawal is cancelled when that payment is final. What is frozen stays as it is.
+    Nothing of it was ever sent: its withdrawal is cancelled when that payment is final. Raises as `sign` does.
     """
     first = _first(payouts)
     behind = [] if first is None else [each for each in payouts if each.id > first.id and each.last.raw is not None]
-    if first is None or not behind or any(each.raw is not None for each in first.attempts) or first.cancelling:
+    if first is None or first.id not in shift.refused or not behind or any(each.raw for each in first.attempts):
         return list(payouts)
     with shift.paying.ledger.look() as records:
-        both = records.payouts.withdrawals([item.withdrawal_id for item in (*first.items, *behind[0].items)])
-        freezes = records.freezes()
-        frozen = any(that_cover(freezes, each.booking) for each in both.values())
-        if frozen or first.made_at > records.now - shift.paying.give_up:
+        if first.cancelling or first.made_at > records.now - shift.paying.give_up:
             return list(payouts)
     names = ", ".join(item.request_id for item in first.items)
     plan = shift.till.payer.self_send(first, survey)
     if isinstance(plan, TooDear):
         shift.errors.append(Waits(f"{names} is not signed, and holds up {len(behind)} others: {plan.reason}"))
         return list(payouts)
-    why = f"it was not signed, and {len(behind)} payments waited for its place"
+    why = f"the signer refuses it, and {len(behind)} payments waited for its place"
     after = _with_another(shift, first, Kind.CANCEL, plan, Act("payout.given_up", facts={"why": why}))
     shift.errors.append(Waits(f"{names} is given up: {why}. It is cancelled when a payment to ourselves is final"))
+    (after,) = sign(shift, [after])
     return [after if each.id == first.id else each for each in payouts]
 
 

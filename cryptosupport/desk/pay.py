@@ -83,7 +83,7 @@ def work(shift: Shift) -> None:
         payouts = follow(shift, payouts, survey)
         if watch_outflow(shift, survey) or watch_funds(shift, payouts, survey):
             break
-        payouts = sign(shift, bump_stuck(shift, give_up(shift, payouts, survey), survey))
+        payouts = give_up(shift, sign(shift, bump_stuck(shift, payouts, survey)), survey)
         send(shift, [each for each in payouts if _to_send(shift, each, survey)])
         room = shift.till.payer.in_flight - (shift.lease.place - survey.used)
         taken = reserve(shift, survey, room) if room > 0 else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cryptosupport.desk.approve import sanctioned
 from cryptosupport.desk.decide_anew import ended, give_back
 from cryptosupport.desk.put_on_hold import put_on_hold
 from cryptosupport.desk.till import Shift
@@ -56,5 +57,8 @@ def _as_paid(shift: Shift, books: Books, before: Withdrawal, item: Item, payout:
         return put_on_hold(placed, reason, books.now, shift.paying.premises.judge.policy.hash)
     if payout.step in _GIVES_BACK:
         give_back(books, before)
+        if payout.step is Step.CANCELLED and sanctioned(books, shift.paying.premises, before):
+            reason = "its destination is on a sanctions list, and its payment was taken back: compliance looks at it"
+            return put_on_hold(placed, reason, books.now, shift.paying.premises.judge.policy.hash)
         return ended(placed, payout.state, before.ended_by, books.now)
     return replace(placed, state=payout.state, updated_at=books.now)

@@ -54,7 +54,7 @@ class Shift:
     """One wallet's turn in a pass: what moved, and what a person has to be told.
 
     ``lease`` is the wallet as this worker has it. ``moved`` are withdrawals as they are now, by id. ``holds`` is what
-    the nodes said last that the wallet has (`Survey.holds`).
+    the nodes said last that the wallet has (`Survey.holds`), ``refused`` the payouts that the signer refused.
     """
 
     paying: Paying
@@ -63,6 +63,7 @@ class Shift:
     moved: dict[int, Withdrawal] = field(default_factory=dict)
     errors: list[SupportError] = field(default_factory=list)
     holds: Mapping[str | None, int] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
 
     def renewed(self, purse: Purse, now: int) -> Purse:
         """``purse`` with the lease for longer."""

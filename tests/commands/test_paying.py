@@ -301,7 +301,7 @@ def test_what_the_signer_refuses_is_given_up_when_others_have_waited_for_long(ga
     assert gap.balance(BEN) == 0
     patience(gap, "1ms")
     done = gap.run("withdraw", "run", "-o", "jsonl")
-    assert "w-1 is given up: it was not signed, and 2 payments waited for its place" in done.stderr
+    assert "w-1 is given up: the signer refuses it, and 2 payments waited for its place" in done.stderr
     assert {each["request_id"]: each["state"] for each in done.jsonl} == {"w-1": "cancelling"}
     gap.settle()
     assert gap.pay() == {"w-1": "cancelled", "w-2": "final", "w-3": "final"}

@@ -48,6 +48,38 @@ def test_what_came_on_a_list_since_it_was_reserved_is_not_signed(paydesk: Paydes
     paydesk.settle()
     paydesk.pay()
     assert paydesk.balance(ANN) == 0
+    # What is on a list of sanctions is neither paid nor cancelled: compliance has it from then on.
+    assert paydesk.state("w-1") == ("held" if kind == "sanctions" else "cancelled")
+    assert paydesk.pay() == {}
+    assert paydesk.run("reconcile").exit_code == 0
+    assert paydesk.run("audit", "verify").exit_code == 0
+
+
+def test_what_came_on_a_list_is_not_given_up_either(paydesk: Paydesk) -> None:
+    """It is no gap to be filled: what waits behind it waits until a person kills it."""
+    reserved(paydesk)
+    paydesk.submit("w-2", destination=BEN)
+    list_address(paydesk.run, paydesk.folder, ANN)
+    (paydesk.folder / "configs" / "desk.toml").write_text('[bump]\ngive_up = "1ms"\n', encoding="utf-8")
+    assert [paydesk.run("withdraw", "run").exit_code for _ in range(2)] == [3, 3]
+    assert (paydesk.state("w-1"), paydesk.state("w-2")) == ("reserved", "broadcast")
+
+
+def test_a_provider_that_hangs_holds_and_that_is_told_and_audited(paydesk: Paydesk) -> None:
+    settings = paydesk.folder / "configs" / "desk.toml"
+    settings.write_text('[screening]\nprovider = { command = ["/bin/sleep", "30"], timeout = "200ms" }\n')
+    settings.chmod(0o600)
+    facts = {"request-id": "w-1", "customer": "c", "asset": "ETH", "chain": "ethereum", "amount": "1"}
+    options = [part for key, text in facts.items() for part in (f"--{key}", text)]
+    done = paydesk.run("withdraw", "submit", *options, "--destination", ANN, "--json")
+    assert (done.exit_code, done.json["state"]) == (9, "held"), done.stderr
+    (voice,) = (each for each in done.json["decision"]["rules"] if each["outcome"] == "hold")
+    assert voice["reason"] == "sleep: no answer within 0.2 s"
+    (logged,) = paydesk.run("audit", "log", "--subject", "w-1", "-o", "jsonl").jsonl
+    assert (logged["facts"]["to"], logged["facts"]["outcome"]) == ("held", "hold")  # and the seal covers the reason
+    assert paydesk.run("audit", "verify").exit_code == 0
+    assert paydesk.pay() == {}
+    assert paydesk.balance(ANN) == 0
 
 
 def test_what_came_on_a_list_since_it_was_signed_is_not_sent(attacked: Open, tmp_path: Path) -> None:
