@@ -101,7 +101,9 @@ class Context(WithServing, WithWallets):
             hot = sorted(wallet.name for wallet in own if wallet.role == "hot")
             caps = {name: asset.most for name, asset in chain.assets.items() if asset.most is not None}
             coin = chain.coin if chain.max_fee else None
-            facts[chain.name] = ChainFacts(chain.by_symbol, coin, chain.max_fee, tuple(hot), caps)
+            facts[chain.name] = ChainFacts(
+                chain.by_symbol, coin, chain.max_fee, tuple(hot), caps, chain.fees.max_value, chain.fees.max_ratio
+            )
         return facts
 
     # -- doctor

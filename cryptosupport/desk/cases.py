@@ -47,7 +47,7 @@ class ChainFacts:
     """What deciding needs of a chain: its assets by symbol, and what paying may cost.
 
     ``max_fee`` is the most that one payment may cost, in base units of ``coin``; 0 without a cap, and then the coin
-    does not matter.
+    does not matter. ``max_fee_value`` is the same in micro-USD, ``max_fee_ratio`` percent of what it pays.
     """
 
     assets: Mapping[str, Asset]
@@ -55,6 +55,8 @@ class ChainFacts:
     max_fee: int = 0
     hot_wallets: tuple[str, ...] = ()
     hard_caps: Mapping[str, Quantity] = field(default_factory=dict)
+    max_fee_value: int | None = None
+    max_fee_ratio: Quantity | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cryptosupport.desk.fee_caps import most_fees
 from cryptosupport.desk.hand_out import send, sign
 from cryptosupport.desk.purses import begin, end
 from cryptosupport.desk.settle import move
@@ -31,7 +32,7 @@ def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[
     first = _first(payouts)
     if first is None or first.step not in _WAITS or not _is_stuck(first, survey, now - shift.paying.bump):
         return list(payouts)
-    plan = shift.till.payer.dearer(first, survey)
+    plan = _dearer(shift.paying, shift.till, first, survey)
     if isinstance(plan, TooDear):
         names = ", ".join(item.request_id for item in first.items)
         shift.errors.append(Waits(f"{names} waits for a block, and its fee is not raised any more: {plan.reason}"))
@@ -68,6 +69,14 @@ def give_up(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Pay
 def _first(payouts: Sequence[Payout]) -> Payout | None:
     """The first one that no block has: the others wait for it."""
     return next((each for each in payouts if each.step not in OVER and each.step is not Step.CONFIRMING), None)
+
+
+def _dearer(paying: Paying, till: Till, payout: Payout, survey: Survey) -> Plan | TooDear:
+    """The last attempt with a higher fee, within what the payment is worth."""
+    with paying.ledger.look() as records:
+        paid = records.payouts.withdrawals([item.withdrawal_id for item in payout.items])
+    (most,) = most_fees(paying, payout.chain, [list(paid.values())])
+    return till.payer.dearer(payout, survey, most)
 
 
 def _is_stuck(payout: Payout, survey: Survey, since: int) -> bool:
@@ -109,7 +118,7 @@ def _replace_by(paying: Paying, till: Till, withdrawal: Withdrawal, who: str, ki
         raise Refused(f"{name} is in a block already ({payout.last.txid}): it can only be followed to its end")
     if kind is None and payout.last.raw is None:
         raise Refused(f"{name} is not sent yet: there is no fee to raise")
-    plan = till.payer.dearer(payout, survey) if kind is None else till.payer.self_send(payout, survey)
+    plan = _dearer(paying, till, payout, survey) if kind is None else till.payer.self_send(payout, survey)
     if isinstance(plan, TooDear):
         raise Refused(f"{name} stays as it is: {plan.reason}")
     with paying.ledger.look() as records:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cryptosupport.desk.approve import findings
 from cryptosupport.desk.cases import Incoming, ask_ahead
 from cryptosupport.desk.decide_anew import decide_anew
+from cryptosupport.desk.fee_caps import most_fees
 from cryptosupport.desk.freeze import refusal
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.put_on_hold import put_on_hold
@@ -110,7 +111,8 @@ def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
     if not wanted:
         return []
     ask_ahead([Incoming(each.request, each.source, each) for each in wanted], paying.premises)
-    payments = [_payment(each) for each in wanted]
+    most = most_fees(paying, till.chain, [[each] for each in wanted])
+    payments = [_payment(each, fee) for each, fee in zip(wanted, most, strict=True)]
     drafts = till.payer.draft(payments, survey)
     with paying.ledger.write(paying.premises.judge) as books:
         paying.premises.still(books.records)
@@ -124,9 +126,9 @@ def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
     return payouts
 
 
-def _payment(withdrawal: Withdrawal) -> Payment:
+def _payment(withdrawal: Withdrawal, most_fee: int | None) -> Payment:
     request = withdrawal.request
-    return Payment(request.request_id, request.asset, request.base_units, request.destination)
+    return Payment(request.request_id, request.asset, request.base_units, request.destination, most_fee)
 
 
 def _as_they_are(

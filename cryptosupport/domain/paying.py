@@ -15,12 +15,13 @@ from cryptosupport.domain.withdrawals import Withdrawal
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a withdrawal asks of its chain."""
+    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin."""
 
     request_id: str
     asset: Asset
     base_units: int
     destination: str
+    most_fee: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,8 @@ class Payer(Protocol):
     def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:
         """The plan at a place that nobody else has, and its claims."""
 
-    def dearer(self, payout: Payout, survey: Survey) -> Plan | TooDear:
-        """The last attempt once more, with a fee that replaces it."""
+    def dearer(self, payout: Payout, survey: Survey, most_fee: int | None = None) -> Plan | TooDear:
+        """The last attempt once more, with a fee that replaces it, of at most ``most_fee``."""
 
     def self_send(self, payout: Payout, survey: Survey) -> Plan | TooDear:
         """A payment to ourselves that takes the place of all attempts."""

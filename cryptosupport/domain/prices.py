@@ -65,6 +65,16 @@ def micro_usd(amount: Quantity, usd: Quantity) -> int:
     return rounded
 
 
+def coins_for(micro: int, usd: Quantity, decimals: int) -> int:
+    """What micro-USD buy at ``usd`` a coin, in base units of a coin with so many ``decimals``, rounded down.
+
+    >>> coins_for(20_000_000, Quantity.parse("4000"), 18)
+    5000000000000000
+    """
+    base_units: int = micro * 10 ** (decimals + usd.decimals) // (usd.units * 10**MICRO)
+    return base_units
+
+
 def usd(micro: int) -> str:
     """Micro-USD in words.
 

@@ -15,13 +15,14 @@ from cryptosupport.domain.errors import BadSettings
 from cryptosupport.domain.identifiers import explorer
 from cryptosupport.domain.money import Asset, Quantity
 from cryptosupport.settings.reading import Section, read
-from cryptosupport.settings.values import is_reference, milliseconds, number
+from cryptosupport.settings.values import is_reference, micro_usd, milliseconds, number, percent
 
 _FEE_FORMS = {
     "max_feerate": (r"[0-9]+(\.[0-9]{1,3})? sat/vB", "300 sat/vB"),
     "max_fee_per_gas": (r"[0-9]+(\.[0-9]{1,9})? gwei", "200 gwei"),
     "min_priority_fee": (r"[0-9]+(\.[0-9]{1,9})? gwei", "25 gwei"),
     "max_fee": (r"[0-9]+(\.[0-9]+)? [\w.]+", "0.02 ETH"),
+    "max_fee_value": (r"[0-9]+(\.[0-9]{1,6})? USD", "20 USD"),
     "max_fee_ratio": (r"[0-9]+(\.[0-9]+)?%", "10%"),
 }
 
@@ -106,7 +107,18 @@ class FeeSettings(Section, frozen=True):
     max_fee_per_gas: str | None = None
     min_priority_fee: str | None = None
     max_fee: str | None = None
+    max_fee_value: str | None = None
     max_fee_ratio: str | None = None
+
+    @property
+    def max_value(self) -> int | None:
+        """``max_fee_value`` in micro-USD."""
+        return None if self.max_fee_value is None else micro_usd(self.max_fee_value)
+
+    @property
+    def max_ratio(self) -> Quantity | None:
+        """``max_fee_ratio`` in percent."""
+        return None if self.max_fee_ratio is None else percent(self.max_fee_ratio)
 
     def __post_init__(self) -> None:
         for name, (form, example) in _FEE_FORMS.items():

@@ -14,7 +14,7 @@ from cryptosupport.chains.evm.wire import UINT256, FeeHistory, quantity
 from cryptosupport.domain.money import Amount, Asset, GasFees, Quantity
 from cryptosupport.domain.paying import TooDear
 from cryptosupport.settings import ChainSettings
-from cryptosupport.settings.values import number, percent
+from cryptosupport.settings.values import number
 
 BLOCKS_OF_HISTORY = 20
 _COUNTED = 10
@@ -75,7 +75,7 @@ def caps_of(settings: ChainSettings) -> Caps:
         _gwei(fees.max_fee_per_gas),
         _gwei(fees.min_priority_fee) or 0,
         None if fees.max_fee is None else settings.max_fee,
-        None if fees.max_fee_ratio is None else percent(fees.max_fee_ratio),
+        fees.max_ratio,
     )
 
 
@@ -134,6 +134,13 @@ def too_dear(max_fee: int, paid: int | None, caps: Caps) -> TooDear | None:
     if ratio is None or paid is None or max_fee * 100 * 10**ratio.decimals <= paid * ratio.units:
         return None
     return TooDear(f"it may cost {fee}, which is more than {ratio} % of the {Amount(paid, caps.coin)} that it pays")
+
+
+def too_dear_for(max_fee: int, most: int | None, coin: Asset) -> TooDear | None:
+    """Why a fee of ``max_fee`` wei at most is too much by what the payment is worth; ``most`` None is no such cap."""
+    if most is None or max_fee <= most:
+        return None
+    return TooDear(f"it may cost {Amount(max_fee, coin)}, and by its worth in money at most {Amount(most, coin)}")
 
 
 def _bumped(wei: int) -> int:

@@ -226,6 +226,7 @@ class EvmPayer:
         to, value, data = drafting.target(payment)
         cost = tried * offer.max_fee_per_gas + market.l1_fee
         dear = fees.too_dear(cost, None if data else value, self._account.caps)
+        dear = dear or fees.too_dear_for(cost, payment.most_fee, self._account.coin)
         if dear is not None:
             return dear
         free[None] -= cost
@@ -250,10 +251,13 @@ class EvmPayer:
         """The plan with the nonce ``place``, and that as its claim. Raises `Refused`."""
         return Unsigned.of(plan.text).at(place).plan, (str(place),)
 
-    def dearer(self, payout: Payout, survey: Survey) -> Plan | TooDear:
+    def dearer(self, payout: Payout, survey: Survey, most_fee: int | None = None) -> Plan | TooDear:
         """The last attempt once more, with fees that replace every attempt so far. Raises `Refused`."""
         last = Unsigned.of(payout.last.plan.text)
-        return self._replacing(payout, survey, last, payout.last.kind)
+        plan = self._replacing(payout, survey, last, payout.last.kind)
+        if isinstance(plan, TooDear) or payout.last.kind is Kind.CANCEL:
+            return plan
+        return fees.too_dear_for(plan.max_fee + _market(survey).l1_fee, most_fee, self._account.coin) or plan
 
     def self_send(self, payout: Payout, survey: Survey) -> Plan | TooDear:
         """Nothing, paid to ourselves, in the place of all attempts; it may cost twice what a payment may.
