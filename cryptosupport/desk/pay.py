@@ -85,7 +85,7 @@ def work(shift: Shift) -> None:
             break
         payouts = give_up(shift, sign(shift, bump_stuck(shift, payouts, survey)), survey)
         send(shift, [each for each in payouts if _to_send(shift, each, survey)])
-        room = shift.till.payer.in_flight - (shift.lease.place - survey.used)
+        room = shift.till.payer.in_flight - sum(each.step is not Step.CONFIRMING for each in payouts)
         taken = reserve(shift, survey, room) if room > 0 else []
         send(shift, sign(shift, taken))
         if not taken:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from cryptosupport.desk.approve import findings
 from cryptosupport.desk.cases import Incoming, ask_ahead
@@ -17,7 +17,7 @@ from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books
 from cryptosupport.domain.errors import InsufficientFunds, Waits
 from cryptosupport.domain.money import format_base_units
-from cryptosupport.domain.paying import Draft, Payment, Short, Survey, TooDear, Unpayable
+from cryptosupport.domain.paying import Draft, Output, Payment, Short, Survey, TooDear, Unpayable
 from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
@@ -26,22 +26,41 @@ _TAKES = (State.APPROVED, State.WAITING_LIQUIDITY)
 
 @dataclass
 class _Reserving:
-    """One transaction in which withdrawals are taken."""
+    """One transaction of the ledger in which withdrawals are taken.
+
+    ``spoilt`` are those that kept others from being paid, which one transaction was to pay with them.
+    """
 
     shift: Shift
     books: Books
     guards: Guards
     place: int
     next_id: int
-    short: set[str]
+    short: set[str] = field(default_factory=set)
+    payouts: list[Payout] = field(default_factory=list)
+    spoilt: set[int] = field(default_factory=set)
 
-    def take(self, before: Withdrawal, draft: Draft) -> Payout | None:
-        """The payout of a withdrawal, None where it is not to be paid now."""
-        if self._kept_back(before):
-            return None
+    def take(self, wanted: Sequence[Withdrawal], drafts: Sequence[Draft]) -> None:
+        """Take what can be paid now of ``wanted``: what one transaction pays is taken together, or not at all."""
+        sound = self._as_they_are(wanted)
+        batches: dict[str, list[tuple[Withdrawal, Output]]] = {}
+        for each, draft in zip(wanted, drafts, strict=True):
+            if isinstance(draft, Output):
+                batches.setdefault(draft.plan.text, []).append((each, draft))
+            elif each.id in sound and not self._kept_back(sound[each.id]):
+                self._take(sound[each.id], draft)
+        for members in batches.values():
+            out = {each.id for each, _ in members if each.id not in sound or self._kept_back(sound[each.id])}
+            if out:
+                self.spoilt |= out
+            else:
+                paid = [(sound[each.id], draft.number) for each, draft in members]
+                self._pay(paid, members[0][1].plan)
+
+    def _take(self, before: Withdrawal, draft: Plan | Unpayable | TooDear | Short) -> None:
         match draft:
             case Plan():
-                return self._payout(before, draft)
+                self._pay([(before, 0)], draft)
             case Unpayable(reason=reason):
                 policy = self.shift.paying.premises.judge.policy.hash
                 after = put_on_hold(before, f"it cannot be paid: {reason}", self.books.now, policy, booked=True)
@@ -50,7 +69,14 @@ class _Reserving:
                 self._wait(before, draft)
             case TooDear(reason=reason):
                 self.shift.errors.append(Waits(f"{before.request.request_id} waits for lower fees: {reason}"))
-        return None
+
+    def _as_they_are(self, wanted: Sequence[Withdrawal]) -> dict[int, Withdrawal]:
+        """Those that are still as they were when their drafts were made, and as this program wrote them, by id."""
+        found = self.books.find([each.request.request_id for each in wanted])
+        tampered = self.shift.paying.premises.guarding.tampered
+        sound = {each.id: each for each in self.books.sound(list(found.values()), tampered)}
+        seen = {each.id: each.updated_at for each in wanted}
+        return {id: it for id, it in sound.items() if it.state in _TAKES and it.updated_at == seen.get(id)}
 
     def _kept_back(self, before: Withdrawal) -> bool:
         """Whether something keeps it from being paid that was not there when it was let through (M28)."""
@@ -68,20 +94,22 @@ class _Reserving:
             return True
         return False
 
-    def _payout(self, before: Withdrawal, plan: Plan) -> Payout:
+    def _pay(self, paid: Sequence[tuple[Withdrawal, int]], plan: Plan) -> None:
+        """One payout of these withdrawals, each by its output."""
         till, now = self.shift.till, self.books.now
         placed, claims = till.payer.place(plan, self.place)
-        item = Item(before.id, before.request.request_id)
+        items = tuple(Item(each.id, each.request.request_id, number) for each, number in paid)
         attempt = Attempt(1, Kind.PAY, placed, now)
         payout = Payout(
-            self.next_id, till.chain, till.wallet, till.payer.source, claims, (item,), Step.RESERVED,
+            self.next_id, till.chain, till.wallet, till.payer.source, claims, items, Step.RESERVED,
             self.shift.lease.fence, now, now, (attempt,),
         )  # fmt: skip
         self.place, self.next_id = self.place + 1, self.next_id + 1
         nonce = int(claims[0]) if len(claims) == 1 and claims[0].isdigit() else None
-        after = replace(before, state=State.RESERVED, nonce=nonce, txid=None, vout=None, updated_at=now)
-        self._move(before, after, "withdrawal.reserved", f"payout {payout.id}")
-        return payout
+        for before, _ in paid:
+            after = replace(before, state=State.RESERVED, nonce=nonce, txid=None, vout=None, updated_at=now)
+            self._move(before, after, "withdrawal.reserved", f"payout {payout.id}")
+        self.payouts.append(payout)
 
     def _wait(self, before: Withdrawal, short: Short) -> None:
         """Of one asset nothing is paid before this one: those who came first are paid first."""
@@ -101,15 +129,33 @@ class _Reserving:
 
 
 def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
-    """Take up to ``room`` withdrawals that the wallet is to pay, the first ones first; their payouts.
+    """Take withdrawals that the wallet is to pay, the first ones first, for up to ``room`` transactions; their payouts.
 
-    Raises `Locked` where another worker has the wallet by now, `NodesFailed`, `BadSettings`.
+    What spoils a transaction that was to pay others too is left out of the next one. Raises `Locked` where another
+    worker has the wallet by now, `NodesFailed`, `BadSettings`.
     """
+    left_out: set[int] = set()
+    while wanted := _wanted(shift, room, left_out):
+        taking = _reserve(shift, survey, wanted)
+        if taking.payouts or not taking.spoilt:
+            return taking.payouts
+        left_out |= taking.spoilt
+    return []
+
+
+def _wanted(shift: Shift, room: int, left_out: set[int]) -> list[Withdrawal]:
+    """What is to be paid now; none where a batch is not due yet."""
     paying, till = shift.paying, shift.till
+    most = room * till.payer.together + len(left_out)
     with paying.ledger.look() as records:
-        wanted = records.payouts.payable(till.chain, till.wallet, room)
-    if not wanted:
-        return []
+        found = records.payouts.payable(till.chain, till.wallet, most)
+        wanted = [each for each in found if each.id not in left_out]
+        due = till.payer.together == 1 or paying.batching.is_due(wanted, records.now)
+    return wanted if due else []
+
+
+def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal]) -> _Reserving:
+    paying, till = shift.paying, shift.till
     ask_ahead([Incoming(each.request, each.source, each) for each in wanted], paying.premises)
     most = most_fees(paying, till.chain, [[each] for each in wanted])
     payments = [_payment(each, fee) for each, fee in zip(wanted, most, strict=True)]
@@ -118,26 +164,13 @@ def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
         paying.premises.still(books.records)
         purse = books.records.payouts.fenced(shift.lease)
         guards = Guards(paying.premises.guarding, books.records, [each.request.customer for each in wanted])
-        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id, set())
-        pairs = list(_as_they_are(shift, books, wanted, drafts))
-        payouts = [payout for before, draft in pairs if (payout := taking.take(before, draft)) is not None]
-        books.records.payouts.add(payouts)
+        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id)
+        taking.take(wanted, drafts)
+        books.records.payouts.add(taking.payouts)
         books.records.payouts.set_purse(shift.renewed(replace(purse, place=taking.place), books.now))
-    return payouts
+    return taking
 
 
 def _payment(withdrawal: Withdrawal, most_fee: int | None) -> Payment:
     request = withdrawal.request
     return Payment(request.request_id, request.asset, request.base_units, request.destination, most_fee)
-
-
-def _as_they_are(
-    shift: Shift, books: Books, wanted: Sequence[Withdrawal], drafts: Sequence[Draft]
-) -> Iterator[tuple[Withdrawal, Draft]]:
-    """The withdrawals that are still as they were when their drafts were made, and as this program wrote them."""
-    found = books.find([each.request.request_id for each in wanted])
-    sound = {each.id for each in books.sound(list(found.values()), shift.paying.premises.guarding.tampered)}
-    for each, draft in zip(wanted, drafts, strict=True):
-        now = found.get(each.request.request_id)
-        if now is not None and now.id in sound and now.state in _TAKES and now.updated_at == each.updated_at:
-            yield now, draft

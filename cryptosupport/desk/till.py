@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from cryptosupport.desk.alarms import Alarms
 from cryptosupport.desk.cases import Premises
 from cryptosupport.desk.people import People
+from cryptosupport.domain.batching import Batching
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import SupportError
 from cryptosupport.domain.operators import Operators
@@ -47,6 +48,7 @@ class Paying:
     bump: int = 180_000
     give_up: int = 1_800_000
     alarms: Alarms = Alarms()  # noqa: RUF009 - it is frozen
+    batching: Batching = Batching()  # noqa: RUF009 - it is frozen
 
 
 @dataclass

@@ -65,7 +65,16 @@ class Short:
     has: int
 
 
-Draft: TypeAlias = Plan | Unpayable | TooDear | Short
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A payment that is made together with others by one plan, as its output ``number``."""
+
+    plan: Plan
+    number: int
+
+
+Draft: TypeAlias = Plan | Output | Unpayable | TooDear | Short
+"""What comes of a payment: a transaction of its own, an output of one with others, or why there is none now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +136,17 @@ class Payer(Protocol):
     def in_flight(self) -> int:
         """How many payouts may wait for a block at once."""
 
+    @property
+    def together(self) -> int:
+        """How many withdrawals one transaction may pay."""
+
     def survey(self, payouts: Sequence[Payout]) -> Survey:
         """Ask the nodes how the wallet stands, and what became of each of ``payouts``. Raises `NodesFailed`."""
 
     def draft(self, payments: Sequence[Payment], survey: Survey) -> list[Draft]:
         """Make a plan for each payment, without its place, having tried it out. Raises `NodesFailed`.
 
-        What one spends is not there for the next.
+        What one spends is not there for the next. Those that one transaction pays have the same plan.
         """
 
     def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:

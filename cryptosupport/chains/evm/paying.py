@@ -71,6 +71,11 @@ class EvmPayer:
         """How many payouts may wait for a block at once: geth keeps 16 of an account for sure (M63)."""
         return self._in_flight
 
+    @property
+    def together(self) -> int:
+        """One: every payment is a transaction of its own."""
+        return 1
+
     # -- what nodes say ---------------------------------------------------------------------------------------------
 
     def survey(self, payouts: Sequence[Payout]) -> Survey:
