@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptosupport.desk.keep_keys import Keys
     from cryptosupport.desk.look_up import Question
     from cryptosupport.domain.identifiers import Explorer
+    from cryptosupport.domain.money import Asset
     from cryptosupport.domain.ports import Chain, Memory
     from cryptosupport.domain.transactions import Detail
     from cryptosupport.settings import ChainSettings, DeskSettings, WalletSettings
@@ -123,6 +124,13 @@ class Opening:
                 f"no chain is enabled in {self.folder / 'chains'}: `cryptosupport init` writes the presets"
             )
         return enabled
+
+    def coin(self, chain: str) -> Asset | None:
+        """What fees are paid in on a chain; None where the settings do not say, as of one that was taken out."""
+        try:
+            return self.chain_settings(chain)[0].coin
+        except BadSettings:
+            return None
 
     def chains(self, name: str | None = None, own_only: bool = False) -> list[Chain]:
         """The chain ``name``, else every enabled chain that has an endpoint which may be asked, ready to be asked."""
