@@ -126,6 +126,7 @@ class Context(WithServing, WithWallets):
             memory=self._memory,
             complaints=complaints,
             open_chain=lambda name: self.chains(name)[0],
+            ask_signer=self.ask_signer,
             withdrawing=self._withdrawing(),
         )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cryptosupport.domain.ports import Chain, Memory
     from cryptosupport.domain.transactions import Detail
     from cryptosupport.settings import ChainSettings, DeskSettings, WalletSettings
-    from cryptosupport.transport import Nodes
+    from cryptosupport.transport import Nodes, SignerNode
 
 S = TypeVar("S", bound="Struct")
 
@@ -60,7 +60,7 @@ class Opening:
         self._in_the_end: list[str] = []
         self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
-        self._opened: list[Nodes] = []
+        self._opened: list[Nodes | SignerNode] = []
 
     def anew(self) -> Self:
         """Another one that reads and opens everything anew; what was warned of lately is not warned of again."""

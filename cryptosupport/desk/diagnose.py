@@ -16,7 +16,7 @@ import msgspec
 from cryptosupport.desk.check_keys import check_keyring, check_operators
 from cryptosupport.desk.diagnose_withdrawals import Withdrawing, examine
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
-from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
+from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed, Refused, Unreachable
 from cryptosupport.domain.money import Amount, Asset
 from cryptosupport.domain.ports import Chain, Clock, Memory, NodeHealth
 from cryptosupport.domain.transactions import Sighting
@@ -50,6 +50,8 @@ class Installation:
     ``keyrings`` are the keyring backends in use, as "module.Class"; ``keyring_fault`` says why they cannot be told;
     ``in_clear`` are those whose secrets others can read.
     ``memory`` says in ``complaints`` what goes wrong with it. ``withdrawing`` is what withdrawals rest on.
+    ``ask_signer`` asks the signer of a wallet that is a process of its own, and says that all is well; None where there
+    is nobody to ask. It raises `BadSettings`, `Refused`, `Unreachable`.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Installation:
     open_chain: Callable[[str], Chain]
     keyring_fault: str = ""
     withdrawing: Withdrawing | None = None
+    ask_signer: Callable[[str], str | None] = lambda name: None
 
 
 def diagnose(installation: Installation, only: str | None = None) -> Iterator[Verdict]:
@@ -352,8 +355,22 @@ def _wallet(
         yield warn(title, said, f"see chains/{wallet.chain}.toml")
     elif wallet.role == "hot" and wallet.signer is None:
         yield warn(title, "is hot and has no signer", 'say where its key is: signer = "keyring:NAME"')
+    elif wallet.role == "hot":
+        yield _signer(wallet, installation)
     else:
         yield ok(title, f"{wallet.role} on {wallet.chain}")
+
+
+def _signer(wallet: WalletSettings, installation: Installation) -> Verdict:
+    """Would the signer of a hot wallet sign for it?"""
+    title, see = f"wallet {wallet.name}", f"start its signer, or correct [{wallet.name}] in wallets.toml"
+    try:
+        said = installation.ask_signer(wallet.name)
+    except Unreachable as error:
+        return unreachable(title, f"its signer: {error.message}", see)
+    except (BadSettings, Refused) as error:
+        return bad_settings(title, f"its signer: {error.message}", see)
+    return ok(title, f"{wallet.role} on {wallet.chain}{f'; {said}' if said else ''}")
 
 
 def _wallet_faults(

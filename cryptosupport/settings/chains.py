@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Sequence
@@ -42,6 +43,18 @@ def url_fault(url: str) -> str | None:
         return None if parts.hostname and parts.port != 0 else "it names no host, or port 0"
     except ValueError:
         return "its host or port cannot be read"
+
+
+def clear_fault(url: str) -> str | None:
+    """What is wrong with a URL over which what nobody else may read or change would leave this machine in clear."""
+    if not url.startswith("http://"):
+        return None
+    host = urlsplit(url).hostname or ""
+    try:
+        near = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        near = False
+    return None if near else "use https://; http:// only on this machine, as http://127.0.0.1:PORT/"
 
 
 class Endpoint(Section, frozen=True):

@@ -8,8 +8,14 @@ from pathlib import Path
 import msgspec
 
 from cryptosupport.domain.money import Asset
+from cryptosupport.settings.chains import clear_fault, url_fault
 from cryptosupport.settings.reading import Section, convert, is_there, parse
-from cryptosupport.settings.values import number
+from cryptosupport.settings.values import check, is_reference, number, reference
+
+WEB3SIGNER = "web3signer:"
+"""What stands before the URL of a signer that speaks `eth_signTransaction`."""
+
+_SOCKET = "socket:"
 
 
 class FloatSettings(Section, frozen=True):
@@ -34,7 +40,11 @@ class CapSettings(Section, frozen=True):
 
 
 class WalletSettings(Section, frozen=True):
-    """One wallet of wallets.toml."""
+    """One wallet of wallets.toml.
+
+    ``signer`` says where its key is, ``signer_header`` refers to the secret that a signer of its own is sent as
+    `Authorization`.
+    """
 
     given = ("name",)
 
@@ -42,6 +52,7 @@ class WalletSettings(Section, frozen=True):
     role: str
     name: str = ""
     signer: str | None = None
+    signer_header: str | None = None
     address: str | None = None
     descriptor: str | None = None
     birthday: date | None = None
@@ -51,6 +62,29 @@ class WalletSettings(Section, frozen=True):
     def __post_init__(self) -> None:
         if self.role not in ("hot", "cold", "deposit"):
             raise ValueError(f"role {self.role!r}: use hot, cold or deposit")
+        check("signer", _signer, self.signer)
+        check("signer_header", reference, self.signer_header)
+        if self.signer_header is not None and self.signer_url is None:
+            raise ValueError(f'signer_header: it goes with signer = "{WEB3SIGNER}https://HOST:PORT"')
+
+    @property
+    def signer_url(self) -> str | None:
+        """Where a signer that speaks `eth_signTransaction` is asked, None where the key is somewhere else."""
+        is_url = self.signer is not None and self.signer.startswith(WEB3SIGNER)
+        return self.signer.removeprefix(WEB3SIGNER) if is_url and self.signer is not None else None
+
+
+def _signer(text: str) -> str:
+    """Where a key is, as it is. Raises `ValueError`, which does not show it: somebody may have written the key."""
+    if text.startswith(WEB3SIGNER):
+        url = text.removeprefix(WEB3SIGNER)
+        if is_reference(url) or "@" in url:
+            raise ValueError("write the URL out, without user and password: signer_header refers to what it wants")
+        if (fault := url_fault(url) or clear_fault(url)) is not None:
+            raise ValueError(fault)
+    elif not is_reference(text) and not text.startswith(_SOCKET):
+        raise ValueError(f"write keyring:NAME, env:NAME, {_SOCKET}/PATH or {WEB3SIGNER}URL, never the key itself")
+    return text
 
 
 def load_wallets(folder: Path) -> dict[str, WalletSettings]:
