@@ -77,3 +77,56 @@ def test_a_header_is_a_reference_of_a_signer_that_is_asked(tmp_path: Path, lines
         load_wallets(wallet(tmp_path, *lines))
     assert f"signer_header: {said}" in found.value.message
     assert "hunter2" not in found.value.message
+
+
+CHAIN = (
+    'family = "evm"\nchain_id = 1\n[assets.ETH]\ndecimals = 18\n'
+    '[assets.USDT]\ndecimals = 6\ncontract = "0xdac17f958d2ee523a2206206994597c13d831ec7"\n'
+)
+FLOAT = {"floor": "1", "target": "2", "ceiling": "4", "sweep_to": "cold"}
+
+
+def amounts(folder: Path, symbol: str = "USDT", table: str = "float", **changed: str) -> Path:
+    (folder / "chains").mkdir(exist_ok=True)
+    (folder / "chains" / "ethereum.toml").write_text(CHAIN, encoding="utf-8")
+    values = {"float": FLOAT, "caps": {"per_transaction": "1", "per_hour": "2"}}[table] | changed
+    lines = [f"[hot.{table}.{symbol}]", *(f'{key} = "{text}"' for key, text in values.items())]
+    return wallet(folder, *lines, "[cold]", 'chain = "ethereum"', 'role = "cold"')
+
+
+def test_amounts_that_their_assets_can_have_are_taken(tmp_path: Path) -> None:
+    assert load_wallets(amounts(tmp_path))["hot"].float["USDT"].target == "2"
+    assert load_wallets(amounts(tmp_path, floor="2", ceiling="2"))["hot"].float["USDT"].floor == "2"
+    assert load_wallets(amounts(tmp_path, table="caps"))["hot"].caps["USDT"].per_hour == "2"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"floor": "3"}, "float.USDT: floor 3, target 2 and ceiling 4 have to rise in this order"),
+        ({"target": "5"}, "float.USDT: floor 1, target 5 and ceiling 4 have to rise in this order"),
+        ({"ceiling": "4.0000001"}, "float.USDT: ceiling: "),
+        ({"floor": "1e1"}, "float.USDT: floor: "),
+        ({"floor": "-1"}, "float.USDT: floor: "),
+        ({"sweep_to": "colder"}, "float.USDT: sweep_to names colder, and wallets.toml has no such wallet"),
+        ({"sweep_to": "hot"}, "float.USDT: sweep_to names hot, which is hot, not cold"),
+        ({"symbol": "DAI"}, "float.DAI: chains/ethereum.toml names no asset DAI"),
+        ({"table": "caps", "symbol": "DAI"}, "caps.DAI: chains/ethereum.toml names no asset DAI"),
+        ({"table": "caps", "per_hour": "0.0000001"}, "caps.USDT: per_hour: "),
+        ({"table": "caps", "per_transaction": "much"}, "caps.USDT: per_transaction: "),
+    ],
+)
+def test_amounts_that_their_assets_cannot_have_are_refused_with_file_and_key(
+    tmp_path: Path, given: dict[str, str], said: str
+) -> None:
+    folder = amounts(tmp_path, **given)
+    with pytest.raises(BadSettings) as found:
+        load_wallets(folder)
+    assert f"{folder / 'wallets.toml'} [hot]: {said}" in found.value.message
+    assert "hot" in load_wallets(folder, whole=False)
+
+
+def test_the_amounts_of_a_chain_that_cannot_be_read_are_left_to_whoever_asks_it(tmp_path: Path) -> None:
+    folder = amounts(tmp_path, floor="3")
+    (folder / "chains" / "ethereum.toml").write_text("[[[", encoding="utf-8")
+    assert "hot" in load_wallets(folder)

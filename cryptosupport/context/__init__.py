@@ -127,6 +127,7 @@ class Context(WithServing, WithWallets):
             complaints=complaints,
             open_chain=lambda name: self.chains(name)[0],
             ask_signer=self.ask_signer,
+            payments=self.payments(),
             withdrawing=self._withdrawing(),
         )
 

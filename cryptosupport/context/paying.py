@@ -12,6 +12,7 @@ from cryptosupport.domain.screening import key_of
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import Premises
+    from cryptosupport.desk.diagnose_paying import Payments
     from cryptosupport.desk.pay import Paid
     from cryptosupport.desk.till import Paying, Shift, Till
     from cryptosupport.domain.books import Ledger
@@ -133,12 +134,26 @@ class WithPaying(WithGuards):
     def _ready_to_pay(self, wallet: WalletSettings) -> ChainSettings:
         """The settings of the wallet's chain. Raises `BadSettings` where fees have no cap."""
         (settings,) = self.chain_settings(wallet.chain)
-        if not settings.max_fee or settings.fees.max_fee_per_gas is None:
-            raise BadSettings(
-                f"chains/{wallet.chain}.toml: to pay, [fees] has to name max_fee and max_fee_per_gas: without caps a "
-                "spike of fees would be paid"
-            )
+        if (fault := settings.pay_fault) is not None:
+            raise BadSettings(f"chains/{wallet.chain}.toml: {fault}")
         return settings
+
+    def payments(self) -> Payments:
+        """What `doctor` examines of paying; nothing is opened to write."""
+        from cryptosupport.desk.diagnose_paying import Payments
+        from cryptosupport.ledger.backup import ledgers_in
+        from cryptosupport.ledger.engine import file_of
+
+        store = self._store_path
+
+        def ledgers() -> tuple[Path | None, list[Path]]:
+            try:
+                in_use = file_of(self.ledger_engine())
+            except SupportError:  # told with the ledger
+                in_use = None
+            return in_use, ledgers_in(store.parent, store.parent.parent)
+
+        return Payments(self._can_pay, store, ledgers)
 
     def _signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
         reference = wallet.signer or ""
@@ -235,7 +250,11 @@ class WithPaying(WithGuards):
         """The memory of this machine's signer."""
         from cryptosupport.signers.store import Store
 
-        return Store(self.data_folder / "signer" / "signed.db")
+        return Store(self._store_path)
+
+    @property
+    def _store_path(self) -> Path:
+        return self.data_folder / "signer" / "signed.db"
 
     @property
     def electors(self) -> Electors:

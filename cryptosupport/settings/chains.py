@@ -216,6 +216,13 @@ class ChainSettings(Section, frozen=True):
         raise BadSettings(f"chains/{self.name}.toml names no asset without a contract: add the chain's own coin")
 
     @property
+    def pay_fault(self) -> str | None:
+        """What keeps every payment on an EVM chain from beginning, None where nothing does."""
+        if self.max_fee and self.fees.max_fee_per_gas is not None:
+            return None
+        return "to pay, [fees] has to name max_fee and max_fee_per_gas: without caps a spike of fees would be paid"
+
+    @property
     def tokens(self) -> dict[str, Asset]:
         """The known tokens, by contract in lower case."""
         return {asset.contract.lower(): asset for asset in self.by_symbol.values() if asset.contract is not None}

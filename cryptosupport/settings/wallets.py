@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
 import msgspec
 
-from cryptosupport.domain.money import Asset
-from cryptosupport.settings.chains import clear_fault, url_fault
+from cryptosupport.domain.errors import BadInput, BadSettings
+from cryptosupport.domain.money import Amount, Asset
+from cryptosupport.settings.chains import ChainSettings, clear_fault, load_chain, url_fault
 from cryptosupport.settings.reading import Section, convert, is_there, parse
 from cryptosupport.settings.values import check, is_reference, number, reference
 
@@ -87,10 +89,67 @@ def _signer(text: str) -> str:
     return text
 
 
-def load_wallets(folder: Path) -> dict[str, WalletSettings]:
-    """Read wallets.toml; without the file, no wallets."""
+def load_wallets(folder: Path, whole: bool = True) -> dict[str, WalletSettings]:
+    """Read wallets.toml; without the file, no wallets.
+
+    Raises `BadSettings`; where it is ``whole``, for an amount that its chain has no such asset for, too.
+    """
     path = folder / "wallets.toml"
     if not is_there(path):
         return {}
-    wallets = {name: convert(path, table, WalletSettings, name) for name, table in parse(path).items()}
-    return {name: msgspec.structs.replace(wallet, name=name) for name, wallet in wallets.items()}
+    read = {name: convert(path, table, WalletSettings, name) for name, table in parse(path).items()}
+    wallets = {name: msgspec.structs.replace(wallet, name=name) for name, wallet in read.items()}
+    for wallet in wallets.values():
+        if whole and (wallet.float or wallet.caps) and (settings := _chain_of(folder, wallet)) is not None:
+            for fault in amount_faults(wallet, wallets, settings):
+                raise BadSettings(f"{path} [{wallet.name}]: {fault}")
+    return wallets
+
+
+def _chain_of(folder: Path, wallet: WalletSettings) -> ChainSettings | None:
+    """The settings of its chain; None where they cannot be used, which whoever asks that chain is told."""
+    try:
+        return load_chain(folder, wallet.chain)
+    except BadSettings:
+        return None
+
+
+def amount_faults(
+    wallet: WalletSettings, wallets: Mapping[str, WalletSettings], settings: ChainSettings
+) -> Iterator[str]:
+    """What is wrong with the amounts of a wallet on the chain of ``settings``, each with its key."""
+    assets = {symbol: Asset(symbol, each.decimals, each.contract) for symbol, each in settings.assets.items()}
+    for symbol, caps in wallet.caps.items():
+        where = f"caps.{symbol}"
+        if symbol not in assets:
+            yield f"{where}: chains/{settings.name}.toml names no asset {symbol}"
+            continue
+        for key in ("per_transaction", "per_hour"):
+            try:
+                number(getattr(caps, key), settings.assets[symbol].decimals)
+            except ValueError as error:
+                yield f"{where}: {key}: {error}"
+    for symbol, float_ in wallet.float.items():
+        where = f"float.{symbol}"
+        if symbol not in assets:
+            yield f"{where}: chains/{settings.name}.toml names no asset {symbol}"
+            continue
+        yield from (f"{where}: {fault}" for fault in _float_faults(assets[symbol], float_))
+        target = wallets.get(float_.sweep_to)
+        if target is None:
+            yield f"{where}: sweep_to names {float_.sweep_to}, and wallets.toml has no such wallet"
+        elif target.chain != wallet.chain:
+            yield f"{where}: sweep_to names {float_.sweep_to}, which is on {target.chain}, not on {wallet.chain}"
+        elif target.role != "cold":
+            yield f"{where}: sweep_to names {float_.sweep_to}, which is {target.role}, not cold"
+
+
+def _float_faults(asset: Asset, float_: FloatSettings) -> Iterator[str]:
+    amounts = []
+    for key in ("floor", "target", "ceiling"):
+        try:
+            amounts.append(Amount.parse(getattr(float_, key), asset).base_units)
+        except BadInput as error:
+            yield f"{key}: {error.message}"
+    if len(amounts) == 3 and not amounts[0] <= amounts[1] <= amounts[2]:
+        yield f"floor {float_.floor}, target {float_.target} and ceiling {float_.ceiling} have to rise in this order"
