@@ -393,5 +393,5 @@ def test_every_value_of_the_desk_file_is_the_default_unless_called_an_example(tm
 def test_the_commented_wallets_load(tmp_path: Path) -> None:
     (tmp_path / "wallets.toml").write_text(uncommented("wallets.toml"), encoding="utf-8")
     wallets = load_wallets(tmp_path)
-    assert set(wallets) == {"hot-eth", "cold-eth", "hot-btc", "cold-btc"}
+    assert set(wallets) == {"hot-eth", "hot-eth-hsm", "cold-eth", "hot-btc", "cold-btc"}
     assert {wallet.float[asset].sweep_to for wallet in wallets.values() for asset in wallet.float} <= set(wallets)

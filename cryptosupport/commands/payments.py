@@ -122,7 +122,7 @@ def _replace(
     context: Context, request_id: str, operator: str, hand: Hand, output: str, replace_it: object, what: str
 ) -> None:
     from cryptosupport.desk.list_withdrawals import find
-    from cryptosupport.domain.withdrawal_record import withdrawal_record
+    from cryptosupport.desk.payout_record import paid_records
 
     context.guard_settings()
     ledger, premises = context.ledger(), context.premises()
@@ -130,4 +130,4 @@ def _replace(
     withdrawal = find(ledger, request_id)
     shift = replace_it(context.paying(ledger, premises), context.till_of(withdrawal), withdrawal, who)  # type: ignore[operator]
     context.tell_paid(shift)
-    show(output, [withdrawal_record(find(ledger, request_id))], True)
+    show(output, paid_records(ledger, [find(ledger, request_id)], context.coin), True)

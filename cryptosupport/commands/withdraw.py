@@ -12,7 +12,7 @@ import click
 
 from cryptosupport.commands import approving, params, payments, receipts
 from cryptosupport.commands import output as out
-from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, text_of
+from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, shown, text_of
 from cryptosupport.commands.withdrawals import show as show_all
 from cryptosupport.context import Context
 from cryptosupport.domain.errors import BadInput, Locked, SupportError
@@ -86,7 +86,7 @@ def submit(
         vouched = context.people.vouched
         intake = Intake(ledger, premises, _telling(context), context.same_policy, proven=proven, vouched=vouched)
         rows = out.progress(intake.take_in(batches), lines, context.options.quiet, "taking in")
-        show_all(output, _taken(context, rows, lines is None), lines is None, ("repeated",), text_of(dry_run))
+        show_all(output, _taken(context, ledger, rows, lines is None), lines is None, ("repeated",), text_of(dry_run))
 
 
 @command.command("list", epilog="Example: cryptosupport withdraw list --state held --since 24h -o csv")
@@ -114,14 +114,14 @@ def list_(
     \b
     Exit codes: 0 told, also when there is none; 6 the ledger cannot be reached.
     """
+    from cryptosupport.desk.payout_record import paid_records
     from cryptosupport.domain.books import Wanted
-    from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     destination = None if address is None else _destination(context, address)
     before = _overdue_before(context) if overdue else None
     wanted = Wanted(customer, destination, txid, tuple(map(State, states)), since, before)
-    found = context.ledger(make=False).withdrawals(wanted)
-    show_all(output, map(withdrawal_record, found))
+    ledger = context.ledger(make=False)
+    show_all(output, paid_records(ledger, ledger.withdrawals(wanted), context.coin))
 
 
 @command.command(epilog="Example: cryptosupport withdraw show w-1 --json")
@@ -133,21 +133,26 @@ def list_(
 def show(
     context: Context, request_ids: tuple[str, ...], revealed_to: tuple[str, str] | None, hand: Hand, output: str
 ) -> None:
-    """Show each withdrawal: its state, and what every rule said of it.
+    """Show each withdrawal: its state, what every rule said of it, and every attempt to pay it.
+
+    No node is asked: the fee and the block are what the last pass saw, and confirmations
+    are null, for the ledger does not count them (`withdraw receipt` and `tx status` ask).
 
     What is personal is not shown, unless --reveal asks for it: the audit log has who
     looked and why, and [privacy] reveals_per_hour in desk.toml how often one may.
 
     \b
-    Exit codes: 0 told; 3 too many were revealed within the hour; 4 one is not recorded;
+    Exit codes: 0 told; 3 too many were revealed within the hour, or what was done to pay one
+    was changed behind this program; 4 one is not recorded;
     6 the ledger cannot be reached; 8 the key of personal data is missing.
     """
     from cryptosupport.desk.list_withdrawals import find_each
 
     ledger, further = context.ledger(make=False), () if revealed_to is None else REVEALED
     to = context.revealing(revealed_to, hand)
-    records = _found(context, find_each(ledger, request_ids), lambda row: _revealed(context, ledger, row, to))
-    show_all(output, records, len(request_ids) == 1, further, columns=(*COLUMNS, *further))
+    records = _found(context, find_each(ledger, request_ids), lambda row: _shown(context, ledger, row, to))
+    columns = (*COLUMNS, *further)
+    show_all(output, records, len(request_ids) == 1, ("payouts", *further), shown, columns)
 
 
 @command.command(epilog="Example: cryptosupport withdraw explain w-1")
@@ -171,7 +176,7 @@ def explain(context: Context, request_id: str, revealed_to: tuple[str, str] | No
     ledger = context.ledger(make=False)
     told = explain_withdrawal(ledger, request_id, context.earlier_policy)
     personal = _reveal(context, ledger, told.withdrawal, context.revealing(revealed_to, hand))
-    show_all(output, [as_record(told, personal)], True, EXPLAINING, explained)
+    show_all(output, [as_record(told, context.coin, personal)], True, EXPLAINING, explained)
 
 
 @command.command(epilog="Example: cryptosupport withdraw cancel w-1 --operator alice")
@@ -227,18 +232,17 @@ def run(
     5 a wallet does not hold enough; 8 the settings are wrong; 75 with --fail-if-locked.
     """
     from cryptosupport.context.running import one_pass, passes
-    from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     if watch and (dry_run or fail_if_locked):
         raise click.UsageError("--watch goes on until it is stopped: leave out --dry-run and --fail-if-locked")
     context.guard_settings()
-    moved: Iterable[Withdrawal] = ()
+    moved: Iterable[out.Record] = ()
     with _unless_locked(context, fail_if_locked):
         if watch:
             moved = passes(context, lambda it: _books(it, False), metrics, every)
         else:
             moved = one_pass(context, _books(context, dry_run), dry_run, metrics)
-    show_all(output, map(withdrawal_record, moved))
+    show_all(output, moved)
 
 
 for each in (*approving.COMMANDS, *payments.COMMANDS, *receipts.COMMANDS):
@@ -328,12 +332,13 @@ def _unless_locked(context: Context, fail: bool) -> Iterator[None]:
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
-def _taken(context: Context, rows: Iterable[Taken], single: bool) -> Iterator[out.Record]:
+def _taken(context: Context, ledger: Ledger, rows: Iterable[Taken], single: bool) -> Iterator[out.Record]:
     """What came of each line as records; the exit code follows the worst one told so far.
 
     Raises `BadInput` when the only one cannot be used.
     """
-    from cryptosupport.domain.withdrawal_record import exit_code, withdrawal_record, worst
+    from cryptosupport.desk.payout_record import paid_records
+    from cryptosupport.domain.withdrawal_record import exit_code, worst
 
     codes: set[int] = set()
     for taken in rows:
@@ -347,7 +352,8 @@ def _taken(context: Context, rows: Iterable[Taken], single: bool) -> Iterator[ou
         else:
             codes.add(exit_code(result.decision.outcome))
             context.exit_code = worst(codes)
-            yield withdrawal_record(result) | {"repeated": taken.repeated}
+            (record,) = paid_records(ledger, [result], context.coin)
+            yield record | {"repeated": taken.repeated}
 
 
 def _reveal(
@@ -359,27 +365,27 @@ def _reveal(
     return None if to is None else reveal(ledger, withdrawal, *to, context.reveals_per_hour)
 
 
-def _revealed(context: Context, ledger: Ledger, row: Withdrawal, to: tuple[str, str] | None) -> out.Record:
-    """The same as further fields of its record."""
+def _shown(context: Context, ledger: Ledger, row: Withdrawal, to: tuple[str, str] | None) -> out.Record:
+    """The record of a withdrawal with what was done to pay it, and with what is revealed."""
+    from cryptosupport.desk.payout_record import history_record
     from cryptosupport.desk.reveal import personal_record
 
-    personal = _reveal(context, ledger, row, to)
-    return {} if personal is None else {"personal": personal_record(personal)}
+    record, personal = history_record(ledger, row, context.coin), _reveal(context, ledger, row, to)
+    return record if personal is None else record | {"personal": personal_record(personal)}
 
 
 def _found(
-    context: Context, rows: Iterable[Withdrawal | Unknown], further: Callable[[Withdrawal], out.Record]
+    context: Context, rows: Iterable[Withdrawal | Unknown], record_of: Callable[[Withdrawal], out.Record]
 ) -> Iterator[out.Record]:
-    """The withdrawals as records with ``further`` fields; the exit code is 4 from the first that is not recorded on."""
+    """The withdrawals as records; the exit code is 4 from the first that is not recorded on."""
     from cryptosupport.desk.list_withdrawals import Unknown
-    from cryptosupport.domain.withdrawal_record import withdrawal_record
 
     for row in rows:
         if isinstance(row, Unknown):
             context.exit_code = row.error.exit_code
             yield {"input": "…" if is_secret(row.request_id) else row.request_id, "error": _error(row.error)}
         else:
-            yield {**withdrawal_record(row), **further(row)}
+            yield record_of(row)
 
 
 def _error(error: SupportError) -> out.Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cryptosupport.commands import output as out
@@ -81,6 +81,7 @@ def _text(record: out.Record, begins: str = "{}: ") -> str:
         ("state", state),
         ("wallet", record["wallet"]),
         ("txid", record["txid"]),
+        ("fee", record["fee"] and _money(record["fee"])),
         ("recorded", record["created_at"]),
         ("changed", record["updated_at"] if record["updated_at"] != record["created_at"] else None),
         ("policy", decision["policy"]),
@@ -125,19 +126,36 @@ def explained(record: out.Record) -> str:
     return "\n".join(parts)
 
 
+def shown(record: out.Record) -> str:
+    """What a person reads of one, and every attempt to pay it."""
+    return "\n".join([_text(record), *(_payout(each) for each in record["payouts"])])
+
+
 def _payout(payout: out.Record) -> str:
-    """A payout, a line for each attempt: what was signed when, and what nodes said."""
+    """A payout, then what was signed when, for at most how much, and what the nodes said of it."""
+    where = f", in block {payout['height']} ({payout['block_hash']})" if payout["height"] is not None else ""
+    cost = f", for a fee of {_money(payout['fee'])}" if payout["fee"] else ""
+    head = f"payout {payout['payout']} of {payout['wallet']} at {', '.join(payout['claims'])}: {payout['step']}"
     lines = [
-        (
-            f"  {each['kind']} {each['number']}",
-            f"{each['txid'] or 'not signed'}, {'sent at ' + each['sent_at'] if each['sent'] else 'not sent'}"
-            + (f": {each['said']}" if each["said"] else ""),
-        )
+        (f"  {each['kind']} {each['number']}" if place == 0 else "", line)
         for each in payout["attempts"]
+        for place, line in enumerate(_attempt(each))
     ]
-    where = f", in block {payout['height']}" if payout["height"] is not None else ""
-    claims = ", ".join(payout["claims"])
-    return f"payout {payout['payout']} of {payout['wallet']} at {claims}: {payout['step']}{where}\n{out.aligned(lines)}"
+    return f"{head}{where}{cost}\n{out.aligned(lines)}"
+
+
+def _attempt(attempt: out.Record) -> Iterator[str]:
+    yield f"{attempt['txid'] or 'not signed'}{', which counts' if attempt['counts'] else ''}"
+    signed = f"signed {attempt['signed_at']}" if attempt["signed_at"] else f"made {attempt['made_at']}"
+    times = "once" if attempt["sent"] == 1 else f"{attempt['sent']} times, last"
+    sent = f"sent {times} {attempt['sent_at']}" if attempt["sent"] else "not sent"
+    yield f"{signed}, {sent}; a fee of at most {_money(attempt['max_fee'])}"
+    if attempt["said"]:
+        yield f"the nodes said last: {attempt['said']}"
+
+
+def _money(fee: out.Record) -> str:
+    return f"{fee['amount']} {fee['asset']}" if fee["asset"] else f"{fee['base_units']} base units"
 
 
 def _counts(record: out.Record, booked: out.Record) -> str:

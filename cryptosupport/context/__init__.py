@@ -128,6 +128,8 @@ class Context(WithServing, WithWallets):
             memory=self._memory,
             complaints=complaints,
             open_chain=lambda name: self.chains(name)[0],
+            ask_signer=self.ask_signer,
+            payments=self.payments(),
             withdrawing=self._withdrawing(),
         )
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from cryptosupport.desk.keep_keys import Keys
     from cryptosupport.desk.look_up import Question
     from cryptosupport.domain.identifiers import Explorer
+    from cryptosupport.domain.money import Asset
     from cryptosupport.domain.ports import Chain, Memory
     from cryptosupport.domain.transactions import Detail
     from cryptosupport.settings import ChainSettings, DeskSettings, WalletSettings
-    from cryptosupport.transport import Nodes
+    from cryptosupport.transport import Nodes, SignerNode
 
 S = TypeVar("S", bound="Struct")
 
@@ -59,7 +60,7 @@ class Opening:
         self._in_the_end: list[str] = []
         self._chain_settings: dict[str, ChainSettings] = {}
         self._memory: Memory | None = None
-        self._opened: list[Nodes] = []
+        self._opened: list[Nodes | SignerNode] = []
 
     def anew(self) -> Self:
         """Another one that reads and opens everything anew; what was warned of lately is not warned of again."""
@@ -123,6 +124,13 @@ class Opening:
                 f"no chain is enabled in {self.folder / 'chains'}: `cryptosupport init` writes the presets"
             )
         return enabled
+
+    def coin(self, chain: str) -> Asset | None:
+        """What fees are paid in on a chain; None where the settings do not say, as of one that was taken out."""
+        try:
+            return self.chain_settings(chain)[0].coin
+        except BadSettings:
+            return None
 
     def chains(self, name: str | None = None, own_only: bool = False) -> list[Chain]:
         """The chain ``name``, else every enabled chain that has an endpoint which may be asked, ready to be asked."""

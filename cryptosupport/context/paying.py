@@ -8,20 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.guarding import WithGuards
 from cryptosupport.domain.errors import BadSettings, NoSuchRecord, SupportError
+from cryptosupport.domain.screening import key_of
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import Premises
+    from cryptosupport.desk.diagnose_paying import Payments
     from cryptosupport.desk.pay import Paid
     from cryptosupport.desk.till import Paying, Shift, Till
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.freezes import Freeze
     from cryptosupport.domain.paying import Payer, Signer
     from cryptosupport.domain.payouts import Payout
-    from cryptosupport.domain.signing import Electors
+    from cryptosupport.domain.signing import Account, Electors
     from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.settings import ChainSettings
     from cryptosupport.settings.wallets import WalletSettings
     from cryptosupport.signers.store import Store
+    from cryptosupport.transport import SignerNode
+
+
+def _account(wallet: WalletSettings, settings: ChainSettings, source: str) -> Account:
+    """The wallet as its signer knows it."""
+    from cryptosupport.domain.signing import Account
+
+    network = str(settings.chain_id or settings.network)
+    return Account(settings.name, network, wallet.name, source, settings.by_symbol)
+
 
 def _is_gone(holder: str) -> bool:
     """Whether a worker of this machine has ended; of other machines nobody can tell."""
@@ -123,12 +135,26 @@ class WithPaying(WithGuards):
     def _ready_to_pay(self, wallet: WalletSettings) -> ChainSettings:
         """The settings of the wallet's chain. Raises `BadSettings` where fees have no cap."""
         (settings,) = self.chain_settings(wallet.chain)
-        if not settings.max_fee or settings.fees.max_fee_per_gas is None:
-            raise BadSettings(
-                f"chains/{wallet.chain}.toml: to pay, [fees] has to name max_fee and max_fee_per_gas: without caps a "
-                "spike of fees would be paid"
-            )
+        if (fault := settings.pay_fault) is not None:
+            raise BadSettings(f"chains/{wallet.chain}.toml: {fault}")
         return settings
+
+    def payments(self) -> Payments:
+        """What `doctor` examines of paying; nothing is opened to write."""
+        from cryptosupport.desk.diagnose_paying import Payments
+        from cryptosupport.ledger.backup import ledgers_in
+        from cryptosupport.ledger.engine import file_of
+
+        store = self._store_path
+
+        def ledgers() -> tuple[Path | None, list[Path]]:
+            try:
+                in_use = file_of(self.ledger_engine())
+            except SupportError:  # told with the ledger
+                in_use = None
+            return in_use, ledgers_in(store.parent, store.parent.parent)
+
+        return Payments(self._can_pay, store, ledgers)
 
     def _signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
         reference = wallet.signer or ""
@@ -139,20 +165,72 @@ class WithPaying(WithGuards):
             if not path.is_absolute():
                 raise BadSettings(f'wallets.toml [{wallet.name}]: signer: write the whole path, as "socket:/run/..."')
             return RemoteSigner(path)
+        if wallet.signer_url is not None:
+            return self._web3signer(wallet, settings, source)
         return self.local_signer(wallet, settings, source)
+
+    def _web3signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
+        """A key that is elsewhere, with checks and a memory of this machine in front: it may sign anything."""
+        from cryptosupport.signers.web3signer import Web3Signer
+
+        return Web3Signer(
+            self._signer_node(wallet).ask, self._words(settings), _account(wallet, settings, source),
+            self._caps(wallet, settings), self.electors, store=self.signer_store, freezes=self._freezes,
+            clock=self.clock.milliseconds,
+        )  # fmt: skip
+
+    def _words(self, settings: ChainSettings) -> Any:
+        """What the chain's family knows of signers elsewhere. Raises `BadSettings` where there are none for it."""
+        from importlib.util import find_spec
+
+        self._family(settings)
+        if find_spec(f"cryptosupport.chains.{settings.family}.elsewhere") is None:
+            raise BadSettings(f"a web3signer signs for EVM chains, and chains/{settings.name}.toml is none")
+        return self._family(settings, ".elsewhere").open_words(settings)
+
+    def _signer_node(self, wallet: WalletSettings) -> SignerNode:
+        from cryptosupport.transport import SignerNode
+
+        assert wallet.signer_url is not None
+        header = wallet.signer_header
+        try:
+            secret = None if header is None else self.guarded_secret(header).strip()
+            node = SignerNode(wallet.signer_url, secret, self.clock)
+        except BadSettings as error:
+            raise BadSettings(f"wallets.toml [{wallet.name}]: {error.message}") from error
+        self._opened.append(node)
+        return node
+
+    def ask_signer(self, name: str) -> str | None:
+        """Ask the signer of a wallet whether it would sign; what it says, None where the key is fetched by each run.
+
+        Raises `BadSettings` where it has not the key, `Unreachable`, `Refused`.
+        """
+        from cryptosupport.signers.web3signer import Elsewhere
+
+        wallet = self.wallets[name]
+        (settings,) = self.chain_settings(wallet.chain)
+        if (wallet.signer or "").startswith("socket:"):
+            self._signer(wallet, settings, wallet.address or "").high_water()
+            return "its signer answers"
+        if wallet.signer_url is None or wallet.address is None:
+            return None
+        node = self._signer_node(wallet)
+        held = Elsewhere(node.ask, self._words(settings), wallet.address).address("")
+        if key_of(held) != key_of(wallet.address):
+            raise BadSettings(f"the signer at {node.name} has the key of {held or 'nobody'}, not of {wallet.address}")
+        return f"its signer at {node.name} answers, and has its key"
 
     def local_signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
         """The key of a wallet in this process, with its own checks and its own memory."""
-        from cryptosupport.domain.signing import Account
         from cryptosupport.signers.local import LocalSigner
 
         secret = wallet.signer or ""
         tools = self._family(settings, ".tools").open_tools(settings)
-        network = str(settings.chain_id or settings.network)
-        account = Account(settings.name, network, wallet.name, source, settings.by_symbol)
         return LocalSigner(
-            account, self._caps(wallet, settings), self.electors, secret=lambda: self.guarded_secret(secret),
-            tools=tools, store=self.signer_store, freezes=self._freezes, clock=self.clock.milliseconds,
+            _account(wallet, settings, source), self._caps(wallet, settings), self.electors,
+            secret=lambda: self.guarded_secret(secret), tools=tools, store=self.signer_store, freezes=self._freezes,
+            clock=self.clock.milliseconds,
         )  # fmt: skip
 
     def _caps(self, wallet: WalletSettings, settings: ChainSettings) -> Any:
@@ -173,7 +251,11 @@ class WithPaying(WithGuards):
         """The memory of this machine's signer."""
         from cryptosupport.signers.store import Store
 
-        return Store(self.data_folder / "signer" / "signed.db")
+        return Store(self._store_path)
+
+    @property
+    def _store_path(self) -> Path:
+        return self.data_folder / "signer" / "signed.db"
 
     @property
     def electors(self) -> Electors:

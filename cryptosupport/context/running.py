@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cryptosupport.desk.pay import Paid
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.metrics import Gauge, LastRun
-    from cryptosupport.domain.withdrawals import Withdrawal
 
 LOCK = "withdraw-run"
 """What keeps a second pass away."""
@@ -38,13 +37,14 @@ class _Noted:
 
 def one_pass(
     context: Context, books: AbstractContextManager[tuple[Ledger, Premises]], dry_run: bool, metrics: Path | None
-) -> list[Withdrawal]:
-    """Do one pass in ``books``; say which withdrawals moved, as they are now.
+) -> list[dict[str, Any]]:
+    """Do one pass in ``books``; the records of the withdrawals that moved, as they are now.
 
     How it ended is remembered in the data folder and, where ``metrics`` is a file, told there; not of a dry run. Raises
     `Locked` when another pass is at it.
     """
     from cryptosupport.desk.pay import pay
+    from cryptosupport.desk.payout_record import paid_records
     from cryptosupport.desk.run_once import run_once
 
     with context.run_lock(LOCK), _told(context, dry_run, metrics) as noted, books as (ledger, premises):
@@ -55,13 +55,13 @@ def one_pass(
             noted.paid = pay(context.paying(ledger, premises), context.paying_wallets, context.till)
             moved |= noted.paid.moved
             context.tell_paid(noted.paid)
-    return list(moved.values())
+        return list(paid_records(ledger, moved.values(), context.coin))
 
 
 def passes(
     context: Context, books: Callable[[Context], AbstractContextManager[tuple[Ledger, Premises]]], metrics: Path | None,
     every: float,
-) -> Iterator[Withdrawal]:  # fmt: skip
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Do one pass after another, with ``every`` seconds between, until SIGTERM or Ctrl-C; tell what each moved.
 
     The pass under way then comes to its end; a second signal stops it. Settings are read anew for each. What stops one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cryptosupport.context.machine import at_terminal, say
 from cryptosupport.context.paying import WithPaying
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from cryptosupport.domain.paying import Payer
     from cryptosupport.domain.ports import Chain
     from cryptosupport.settings.wallets import WalletSettings
-
-_SIGNERS = ("keyring", "socket", "env")
 
 
 class WithWallets(WithPaying):
@@ -42,8 +41,9 @@ class WithWallets(WithPaying):
         from cryptosupport.desk.show_wallets import Own
 
         (settings,) = self.chain_settings(wallet.chain)
-        kind = (wallet.signer or "none").partition(":")[0]
-        signer = kind if kind in _SIGNERS or wallet.signer is None else "other"
+        signer = (wallet.signer or "none").partition(":")[0]
+        if wallet.signer_url is not None:  # a path may be secret, and who is asked is not
+            signer = f"{signer}:{urlsplit(wallet.signer_url).netloc}"
         assets = tuple(settings.by_symbol.values())
         return Own(wallet.name, wallet.chain, wallet.role, wallet.address, self._source(wallet), signer, assets)
 

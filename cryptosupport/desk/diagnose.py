@@ -14,17 +14,17 @@ from typing import Any
 import msgspec
 
 from cryptosupport.desk.check_keys import check_keyring, check_operators
+from cryptosupport.desk.diagnose_paying import Payments, examine_payments
 from cryptosupport.desk.diagnose_withdrawals import Withdrawing, examine
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, unreachable, warn
-from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
-from cryptosupport.domain.money import Amount, Asset
+from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed, Refused, Unreachable
 from cryptosupport.domain.ports import Chain, Clock, Memory, NodeHealth
 from cryptosupport.domain.transactions import Sighting
 from cryptosupport.settings import (
     PRESETS,
     ChainSettings,
-    FloatSettings,
     WalletSettings,
+    amount_faults,
     chain_names,
     is_reference,
     load_chain,
@@ -50,6 +50,8 @@ class Installation:
     ``keyrings`` are the keyring backends in use, as "module.Class"; ``keyring_fault`` says why they cannot be told;
     ``in_clear`` are those whose secrets others can read.
     ``memory`` says in ``complaints`` what goes wrong with it. ``withdrawing`` is what withdrawals rest on.
+    ``ask_signer`` asks the signer of a wallet that is a process of its own, and says that all is well; None where there
+    is nobody to ask. It raises `BadSettings`, `Refused`, `Unreachable`. ``payments`` is what paying rests on.
     """
 
     folder: Path
@@ -63,6 +65,8 @@ class Installation:
     open_chain: Callable[[str], Chain]
     keyring_fault: str = ""
     withdrawing: Withdrawing | None = None
+    ask_signer: Callable[[str], str | None] = lambda name: None
+    payments: Payments | None = None
 
 
 def diagnose(installation: Installation, only: str | None = None) -> Iterator[Verdict]:
@@ -89,6 +93,9 @@ def diagnose(installation: Installation, only: str | None = None) -> Iterator[Ve
         yield from examine(installation.withdrawing)
     for wallet in examined:
         yield from _wallet(wallet, wallets, chains, installation)
+    if installation.payments is not None:
+        paid_on = settings | _switched_off(installation.folder, examined, settings)
+        yield from examine_payments(examined, paid_on, installation.payments)
     health = _ask(list(chains.values()))
     alive = {one.chain for one in health if one.ok}
     yield from (_node(one, one.chain in alive) for one in health)
@@ -331,9 +338,22 @@ def _clock(health: Iterable[NodeHealth], chains: Mapping[str, ChainSettings], no
 
 def _wallets(folder: Path) -> tuple[dict[str, WalletSettings], Verdict | None]:
     try:
-        return load_wallets(folder), None
+        return load_wallets(folder, whole=False), None
     except BadSettings as error:
         return {}, bad_settings("wallets.toml", error.message, "correct the file")
+
+
+def _switched_off(
+    folder: Path, wallets: Sequence[WalletSettings], enabled: Mapping[str, ChainSettings]
+) -> dict[str, ChainSettings]:
+    """The chains of wallets that are not enabled: that stops look-ups, and no payment."""
+    found = {}
+    for name in {wallet.chain for wallet in wallets} - enabled.keys():
+        try:
+            found[name] = load_chain(folder, name)
+        except BadSettings:  # told with the wallet
+            continue
+    return found
 
 
 def _wallet(
@@ -352,8 +372,22 @@ def _wallet(
         yield warn(title, said, f"see chains/{wallet.chain}.toml")
     elif wallet.role == "hot" and wallet.signer is None:
         yield warn(title, "is hot and has no signer", 'say where its key is: signer = "keyring:NAME"')
+    elif wallet.role == "hot":
+        yield _signer(wallet, installation)
     else:
         yield ok(title, f"{wallet.role} on {wallet.chain}")
+
+
+def _signer(wallet: WalletSettings, installation: Installation) -> Verdict:
+    """Would the signer of a hot wallet sign for it?"""
+    title, see = f"wallet {wallet.name}", f"start its signer, or correct [{wallet.name}] in wallets.toml"
+    try:
+        said = installation.ask_signer(wallet.name)
+    except Unreachable as error:
+        return unreachable(title, f"its signer: {error.message}", see)
+    except (BadSettings, Refused) as error:
+        return bad_settings(title, f"its signer: {error.message}", see)
+    return ok(title, f"{wallet.role} on {wallet.chain}{f'; {said}' if said else ''}")
 
 
 def _wallet_faults(
@@ -377,20 +411,7 @@ def _wallet_faults(
         if address is not None:
             faults = _address_faults(address, wallet.address, chains[wallet.chain])
             yield from (f"address: {fault}" for fault in faults)
-    for symbol, float_ in wallet.float.items():
-        where = f"float.{symbol}"
-        asset = settings.assets.get(symbol)
-        if asset is None:
-            yield f"{where}: chains/{settings.name}.toml names no asset {symbol}"
-            continue
-        yield from (f"{where}: {fault}" for fault in _float_faults(settings, symbol, float_))
-        target = wallets.get(float_.sweep_to)
-        if target is None:
-            yield f"{where}: sweep_to names {float_.sweep_to}, and wallets.toml has no such wallet"
-        elif target.chain != wallet.chain:
-            yield f"{where}: sweep_to names {float_.sweep_to}, which is on {target.chain}, not on {wallet.chain}"
-        elif target.role != "cold":
-            yield f"{where}: sweep_to names {float_.sweep_to}, which is {target.role}, not cold"
+    yield from amount_faults(wallet, wallets, settings)
 
 
 def _address_faults(text: str, shown: str, chain: Chain) -> Iterator[str]:
@@ -404,15 +425,3 @@ def _address_faults(text: str, shown: str, chain: Chain) -> Iterator[str]:
         yield f"{shown} is no address of {chain.name}"
     elif address.burn:
         yield f"nobody can spend from {shown}"
-
-
-def _float_faults(settings: ChainSettings, symbol: str, float_: FloatSettings) -> Iterator[str]:
-    asset = Asset(symbol, settings.assets[symbol].decimals, settings.assets[symbol].contract)
-    amounts = []
-    for key in ("floor", "target", "ceiling"):
-        try:
-            amounts.append(Amount.parse(getattr(float_, key), asset).base_units)
-        except BadInput as error:
-            yield f"{key}: {error.message}"
-    if len(amounts) == 3 and not amounts[0] <= amounts[1] <= amounts[2]:
-        yield f"floor {float_.floor}, target {float_.target} and ceiling {float_.ceiling} have to rise in this order"

@@ -76,7 +76,11 @@ def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
 
 def _policy(policy: Policy, remarks: Callable[[Policy], Sequence[Remark]]) -> Iterator[Verdict]:
     said = f"{len(policy.rules)} rules, hash {policy.hash[:16]}"
-    found = remarks(policy)
+    try:
+        found = remarks(policy)
+    except BadSettings as error:  # told of its own file; a doctor goes on
+        yield bad_settings("policy.toml", f"it meets settings that cannot be used: {error.message}", "correct those")
+        return
     for remark in found:
         about = f"rule {remark.rule}: " if remark.rule else ""
         if remark.level == "error":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptosupport.desk.list_withdrawals import find
-from cryptosupport.desk.payout_record import payout_record
+from cryptosupport.desk.payout_record import Coin, paid_record, payout_record
 from cryptosupport.desk.reveal import Personal, masked_record, personal_record
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.money import NOTHING, Quantity, format_base_units
@@ -17,7 +17,7 @@ from cryptosupport.domain.policy.judging import Case, Judge
 from cryptosupport.domain.policy.rules import Policy
 from cryptosupport.domain.policy.why import Spoken, explain
 from cryptosupport.domain.prices import MICRO
-from cryptosupport.domain.withdrawal_record import decision_record, moment, withdrawal_record
+from cryptosupport.domain.withdrawal_record import decision_record, moment
 from cryptosupport.domain.withdrawals import Note, State, Withdrawal
 
 
@@ -59,7 +59,7 @@ def explain_withdrawal(ledger: Ledger, request_id: str, read_policy: Callable[[s
     )
 
 
-def as_record(explained: Explained, personal: Personal | None = None) -> dict[str, Any]:
+def as_record(explained: Explained, coin: Coin, personal: Personal | None = None) -> dict[str, Any]:
     """The record of the withdrawal with what explains it; `silent` rules are those that do not match.
 
     `note`, `beneficiary` and the texts of `notes` are masked, and `masked` is true where there are any, unless
@@ -70,7 +70,7 @@ def as_record(explained: Explained, personal: Personal | None = None) -> dict[st
     shown = hidden if personal is None else personal_record(personal)
     turns = enumerate(explained.decisions, 1)
     return (
-        withdrawal_record(withdrawal)
+        paid_record(withdrawal, explained.payouts, coin)
         | {
             "country": withdrawal.request.country,
             "source": withdrawal.source,
@@ -80,7 +80,7 @@ def as_record(explained: Explained, personal: Personal | None = None) -> dict[st
             "masked": personal is None and any(hidden.values()),
             "booked": _booked(withdrawal, explained.uncounted),
             "decisions": [{"turn": turn} | decision_record(decision) for turn, decision in turns],
-            "payouts": [payout_record(each) for each in explained.payouts],
+            "payouts": [payout_record(each, coin) for each in explained.payouts],
             "silent": [{"name": rule.rule, "reason": rule.reason} for rule in explained.silent],
         }
         | ({} if personal is None else {"personal": shown})

@@ -287,6 +287,9 @@ class Payouts(Protocol):
     def of(self, withdrawal_id: int) -> list[Payout]:
         """All payouts that a withdrawal was ever in, the first one first. Raises `Tampered`."""
 
+    def fees(self, withdrawal_ids: Sequence[int]) -> dict[int, int | None]:
+        """What the last payout of each of these withdrawals cost, in base units of the coin; None in no block."""
+
     def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
         """Up to ``most`` payouts of a wallet with ids beyond ``id``, in their order. Raises `Tampered`."""
 

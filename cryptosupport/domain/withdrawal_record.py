@@ -16,13 +16,14 @@ SCHEMA = "cryptosupport.withdrawal/1"
 FIELDS = (
     "request_id", "customer", "asset", "chain", "amount", "base_units", "destination", "memo", "tier", "state",
     "decision.outcome", "decision.rules", "decision.value_usd", "decision.policy", "wallet", "txid", "vout", "nonce",
-    "fee", "confirmations", "created_at", "updated_at", "error.code", "error.message", "line", "input",
+    "fee.asset", "fee.amount", "fee.base_units", "confirmations", "created_at", "updated_at", "error.code",
+    "error.message", "line", "input",
 )  # fmt: skip
 """The columns of CSV, by dotted key; `line` and `input` are those of lines that hold no request."""
 
 
 def withdrawal_record(withdrawal: Withdrawal) -> dict[str, Any]:
-    """The whole record."""
+    """The whole record, but for the fee: what it cost to pay is not in the row (`desk.payout_record`)."""
     return {
         "schema": SCHEMA,
         "request_id": withdrawal.request.request_id,

@@ -21,6 +21,8 @@ from cryptosupport.ledger.engine import file_of, is_made, place, reading, sqlite
 
 _PAGES = 16_384
 _ROWS = 1000
+_FILES = 1000
+_SQLITE = b"SQLite format 3\0"
 
 
 def back_up(engine: Engine, target: Path) -> dict[str, int]:
@@ -42,6 +44,24 @@ def back_up(engine: Engine, target: Path) -> dict[str, int]:
             else:
                 _copy_rows(connection, file, found)
             return _examine(file, engine)
+
+
+def ledgers_in(*folders: Path) -> list[Path]:
+    """The SQLite files in these folders that hold a ledger, or a copy of one; what cannot be read is none."""
+    files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())[:_FILES]]
+    return [path for path in files if path.is_file() and not path.is_symlink() and _holds_a_ledger(path)]
+
+
+def _holds_a_ledger(path: Path) -> bool:
+    query = "select count(*) from sqlite_master where type = 'table' and name in ('audit', 'book', 'withdrawal')"
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_SQLITE)) != _SQLITE:
+                return False
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            return bool(connection.execute(query).fetchone() == (3,))
+    except (OSError, sqlite3.Error):
+        return False
 
 
 @contextmanager

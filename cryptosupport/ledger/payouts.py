@@ -87,6 +87,15 @@ class SqlPayouts:
         ids = select(_I.payout_id).where(_I.withdrawal_id == withdrawal_id)
         return self._payouts(select(tables.payout).where(_P.id.in_(ids)).order_by(_P.id))
 
+    def fees(self, withdrawal_ids: Sequence[int]) -> dict[int, int | None]:
+        """What the last payout of each of these withdrawals cost, in base units of the coin; None in no block."""
+        query = select(_I.withdrawal_id, _P.fee).join(tables.payout, _P.id == _I.payout_id).order_by(_P.id)
+        found: dict[int, int | None] = {}
+        for some in chunks(withdrawal_ids):
+            for row in self._connection.execute(query.where(_I.withdrawal_id.in_(some))):
+                found[row.withdrawal_id] = row.fee
+        return found
+
     def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
         """Up to ``most`` payouts of a wallet with ids beyond ``id``, in their order. Raises `Tampered`."""
         query = select(tables.payout).where(_P.chain == chain, _P.source == source, _P.id > id)

@@ -38,7 +38,7 @@ from cryptosupport.settings.guards import (
     ScreeningSettings,
 )
 from cryptosupport.settings.values import is_reference, milliseconds
-from cryptosupport.settings.wallets import FloatSettings, WalletSettings, load_wallets
+from cryptosupport.settings.wallets import FloatSettings, WalletSettings, amount_faults, load_wallets
 
 __all__ = [
     "PRESETS",
@@ -59,6 +59,7 @@ __all__ = [
     "PrivacySettings",
     "ScreeningSettings",
     "WalletSettings",
+    "amount_faults",
     "chain_names",
     "data_folder",
     "find_folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Sequence
@@ -43,6 +44,18 @@ def url_fault(url: str) -> str | None:
         return None if parts.hostname and parts.port != 0 else "it names no host, or port 0"
     except ValueError:
         return "its host or port cannot be read"
+
+
+def clear_fault(url: str) -> str | None:
+    """What is wrong with a URL over which what nobody else may read or change would leave this machine in clear."""
+    if not url.startswith("http://"):
+        return None
+    host = urlsplit(url).hostname or ""
+    try:
+        near = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        near = False
+    return None if near else "use https://; http:// only on this machine, as http://127.0.0.1:PORT/"
 
 
 class Endpoint(Section, frozen=True):
@@ -221,6 +234,13 @@ class ChainSettings(Section, frozen=True):
             if asset.contract is None:
                 return asset
         raise BadSettings(f"chains/{self.name}.toml names no asset without a contract: add the chain's own coin")
+
+    @property
+    def pay_fault(self) -> str | None:
+        """What keeps every payment on an EVM chain from beginning, None where nothing does."""
+        if self.max_fee and self.fees.max_fee_per_gas is not None:
+            return None
+        return "to pay, [fees] has to name max_fee and max_fee_per_gas: without caps a spike of fees would be paid"
 
     @property
     def tokens(self) -> dict[str, Asset]:

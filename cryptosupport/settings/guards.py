@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from cryptosupport.settings.chains import url_fault
+from cryptosupport.settings.chains import clear_fault, url_fault
 from cryptosupport.settings.reading import Section
-from cryptosupport.settings.values import check, file_name, is_reference, micro_usd, milliseconds, nearest, time_span
+from cryptosupport.settings.values import (
+    check,
+    file_name,
+    is_reference,
+    micro_usd,
+    milliseconds,
+    nearest,
+    reference,
+    time_span,
+)
 
 LONGEST_HOOK = "60s"
 FREEZES = ("audit", "screening", "prices", "funds", "unknown")
@@ -37,9 +44,9 @@ class Hook(Section, frozen=True):
             _check_command(self.command)
             if self.header is not None:
                 raise ValueError("header: it goes with a url; a program gets no secret from here")
-        if self.url is not None and (fault := url_fault(self.url) or _in_clear(self.url)) is not None:
+        if self.url is not None and (fault := url_fault(self.url) or clear_fault(self.url)) is not None:
             raise ValueError(f"url: {fault}")
-        check("header", _reference, self.header)
+        check("header", reference, self.header)
 
     def __repr__(self) -> str:
         """Without the URL, which may be secret."""
@@ -186,7 +193,7 @@ class PrivacySettings(Section, frozen=True):
     reveals_per_hour: int = 20
 
     def __post_init__(self) -> None:
-        check("key", _reference, self.key)
+        check("key", reference, self.key)
         if not 1 <= self.reveals_per_hour <= 10_000:
             raise ValueError(f"reveals_per_hour {self.reveals_per_hour}: use 1 to 10000")
 
@@ -206,22 +213,3 @@ def _check_command(command: tuple[str, ...]) -> None:
             raise ValueError("command: it holds a NUL character")
         if is_reference(text):
             raise ValueError("command: a secret on a command line can be read by all; the program has to fetch its own")
-
-
-def _in_clear(url: str) -> str | None:
-    """What is wrong with a URL over which customers' data would leave this machine in clear."""
-    if not url.startswith("http://"):
-        return None
-    host = urlsplit(url).hostname or ""
-    try:
-        near = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        near = False
-    return None if near else "use https://; http:// only on this machine, as http://127.0.0.1:PORT/"
-
-
-def _reference(text: str) -> str:
-    """A reference to a secret as it is. Raises `ValueError`, which does not show what stands there instead."""
-    if not is_reference(text) or not text.partition(":")[2].strip():
-        raise ValueError("write keyring:NAME or env:NAME, never the secret itself")
-    return text

@@ -58,7 +58,7 @@ def key_references(folder: Path) -> tuple[KeyReference, ...]:
             if not name:
                 raise BadSettings(f'{folder / file}: {where}: a secret has no name: write "keyring:NAME"')
             places.setdefault(name, []).append(f"{file} {where}")
-            if file == "wallets.toml" and where.endswith(".signer"):
+            if file == "wallets.toml" and where.endswith((".signer", ".signer_header")):
                 kinds[name] = Kind.SIGNER
             elif (file, where) == ("desk.toml", "privacy.key"):
                 kinds.setdefault(name, Kind.PERSONAL_DATA)

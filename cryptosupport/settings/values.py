@@ -102,3 +102,10 @@ def check(setting: str, read: Callable[[str], object], text: str | None) -> None
 def is_reference(text: str) -> bool:
     """Whether ``text`` names a secret ("keyring:NAME", "env:NAME") in place of being one."""
     return text.startswith(("keyring:", "env:"))
+
+
+def reference(text: str) -> str:
+    """A reference to a secret as it is. Raises `ValueError`, which does not show what stands there instead."""
+    if not is_reference(text) or not text.partition(":")[2].strip():
+        raise ValueError("write keyring:NAME or env:NAME, never the secret itself")
+    return text

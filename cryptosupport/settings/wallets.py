@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
 import msgspec
 
-from cryptosupport.domain.money import Asset
+from cryptosupport.domain.errors import BadInput, BadSettings
+from cryptosupport.domain.money import Amount, Asset
+from cryptosupport.settings.chains import ChainSettings, clear_fault, load_chain, url_fault
 from cryptosupport.settings.reading import Section, convert, is_there, parse
-from cryptosupport.settings.values import number
+from cryptosupport.settings.values import check, is_reference, number, reference
+
+WEB3SIGNER = "web3signer:"
+"""What stands before the URL of a signer that speaks `eth_signTransaction`."""
+
+_SOCKET = "socket:"
 
 
 class FloatSettings(Section, frozen=True):
@@ -34,7 +42,11 @@ class CapSettings(Section, frozen=True):
 
 
 class WalletSettings(Section, frozen=True):
-    """One wallet of wallets.toml."""
+    """One wallet of wallets.toml.
+
+    ``signer`` says where its key is, ``signer_header`` refers to the secret that a signer of its own is sent as
+    `Authorization`.
+    """
 
     given = ("name",)
 
@@ -42,6 +54,7 @@ class WalletSettings(Section, frozen=True):
     role: str
     name: str = ""
     signer: str | None = None
+    signer_header: str | None = None
     address: str | None = None
     descriptor: str | None = None
     birthday: date | None = None
@@ -51,12 +64,92 @@ class WalletSettings(Section, frozen=True):
     def __post_init__(self) -> None:
         if self.role not in ("hot", "cold", "deposit"):
             raise ValueError(f"role {self.role!r}: use hot, cold or deposit")
+        check("signer", _signer, self.signer)
+        check("signer_header", reference, self.signer_header)
+        if self.signer_header is not None and self.signer_url is None:
+            raise ValueError(f'signer_header: it goes with signer = "{WEB3SIGNER}https://HOST:PORT"')
+
+    @property
+    def signer_url(self) -> str | None:
+        """Where a signer that speaks `eth_signTransaction` is asked, None where the key is somewhere else."""
+        is_url = self.signer is not None and self.signer.startswith(WEB3SIGNER)
+        return self.signer.removeprefix(WEB3SIGNER) if is_url and self.signer is not None else None
 
 
-def load_wallets(folder: Path) -> dict[str, WalletSettings]:
-    """Read wallets.toml; without the file, no wallets."""
+def _signer(text: str) -> str:
+    """Where a key is, as it is. Raises `ValueError`, which does not show it: somebody may have written the key."""
+    if text.startswith(WEB3SIGNER):
+        url = text.removeprefix(WEB3SIGNER)
+        if is_reference(url) or "@" in url:
+            raise ValueError("write the URL out, without user and password: signer_header refers to what it wants")
+        if (fault := url_fault(url) or clear_fault(url)) is not None:
+            raise ValueError(fault)
+    elif not is_reference(text) and not text.startswith(_SOCKET):
+        raise ValueError(f"write keyring:NAME, env:NAME, {_SOCKET}/PATH or {WEB3SIGNER}URL, never the key itself")
+    return text
+
+
+def load_wallets(folder: Path, whole: bool = True) -> dict[str, WalletSettings]:
+    """Read wallets.toml; without the file, no wallets.
+
+    Raises `BadSettings`; where it is ``whole``, for an amount that its chain has no such asset for, too.
+    """
     path = folder / "wallets.toml"
     if not is_there(path):
         return {}
-    wallets = {name: convert(path, table, WalletSettings, name) for name, table in parse(path).items()}
-    return {name: msgspec.structs.replace(wallet, name=name) for name, wallet in wallets.items()}
+    read = {name: convert(path, table, WalletSettings, name) for name, table in parse(path).items()}
+    wallets = {name: msgspec.structs.replace(wallet, name=name) for name, wallet in read.items()}
+    for wallet in wallets.values():
+        if whole and (wallet.float or wallet.caps) and (settings := _chain_of(folder, wallet)) is not None:
+            for fault in amount_faults(wallet, wallets, settings):
+                raise BadSettings(f"{path} [{wallet.name}]: {fault}")
+    return wallets
+
+
+def _chain_of(folder: Path, wallet: WalletSettings) -> ChainSettings | None:
+    """The settings of its chain; None where they cannot be used, which whoever asks that chain is told."""
+    try:
+        return load_chain(folder, wallet.chain)
+    except BadSettings:
+        return None
+
+
+def amount_faults(
+    wallet: WalletSettings, wallets: Mapping[str, WalletSettings], settings: ChainSettings
+) -> Iterator[str]:
+    """What is wrong with the amounts of a wallet on the chain of ``settings``, each with its key."""
+    assets = {symbol: Asset(symbol, each.decimals, each.contract) for symbol, each in settings.assets.items()}
+    for symbol, caps in wallet.caps.items():
+        where = f"caps.{symbol}"
+        if symbol not in assets:
+            yield f"{where}: chains/{settings.name}.toml names no asset {symbol}"
+            continue
+        for key in ("per_transaction", "per_hour"):
+            try:
+                number(getattr(caps, key), settings.assets[symbol].decimals)
+            except ValueError as error:
+                yield f"{where}: {key}: {error}"
+    for symbol, float_ in wallet.float.items():
+        where = f"float.{symbol}"
+        if symbol not in assets:
+            yield f"{where}: chains/{settings.name}.toml names no asset {symbol}"
+            continue
+        yield from (f"{where}: {fault}" for fault in _float_faults(assets[symbol], float_))
+        target = wallets.get(float_.sweep_to)
+        if target is None:
+            yield f"{where}: sweep_to names {float_.sweep_to}, and wallets.toml has no such wallet"
+        elif target.chain != wallet.chain:
+            yield f"{where}: sweep_to names {float_.sweep_to}, which is on {target.chain}, not on {wallet.chain}"
+        elif target.role != "cold":
+            yield f"{where}: sweep_to names {float_.sweep_to}, which is {target.role}, not cold"
+
+
+def _float_faults(asset: Asset, float_: FloatSettings) -> Iterator[str]:
+    amounts = []
+    for key in ("floor", "target", "ceiling"):
+        try:
+            amounts.append(Amount.parse(getattr(float_, key), asset).base_units)
+        except BadInput as error:
+            yield f"{key}: {error.message}"
+    if len(amounts) == 3 and not amounts[0] <= amounts[1] <= amounts[2]:
+        yield f"floor {float_.floor}, target {float_.target} and ceiling {float_.ceiling} have to rise in this order"

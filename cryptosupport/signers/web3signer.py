@@ -16,6 +16,7 @@ from typing import Protocol
 from cryptosupport.domain.audit import Head
 from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.freezes import Freeze
+from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.paying import Decoded, HighWater, Order
 from cryptosupport.domain.screening import key_of
 from cryptosupport.domain.signing import Account, Caps, Electors, check_bytes
@@ -35,6 +36,9 @@ class Words(Protocol):
     def read(self, raw: bytes) -> Decoded:
         """What signed bytes do. Raises `Refused`."""
 
+    def told(self, raw: bytes) -> Mapping[str, object]:
+        """Signed bytes as they would have been asked for, whole, without `from`. Raises `Refused`."""
+
 
 class Web3Signer:
     """Has ``call`` (method, params) sign for one wallet (`domain.paying.Signer`); the rest is as for `LocalSigner`.
@@ -48,7 +52,7 @@ class Web3Signer:
     ) -> None:  # fmt: skip
         self._words, self._account, self._caps = words, account, caps
         self._local = LocalSigner(
-            account, caps, electors, secret=str, tools=_Elsewhere(call, words, account.source), store=store,
+            account, caps, electors, secret=str, tools=Elsewhere(call, words, account.source), store=store,
             freezes=freezes, clock=clock, elsewhere=True,
         )  # fmt: skip
 
@@ -78,7 +82,7 @@ class Web3Signer:
         return self._local.high_water()
 
 
-class _Elsewhere:
+class Elsewhere:
     """The tools of a key that is elsewhere (`domain.signing.Tools`); there is no secret."""
 
     def __init__(self, call: Callable[[str, Sequence[object]], object], words: Words, source: str) -> None:
@@ -86,12 +90,12 @@ class _Elsewhere:
 
     def sign(self, text: str, secret: str) -> bytes:
         """The bytes that come back, where they are what was asked for."""
-        transaction = {**self._words.asked(text), "from": self._source}
-        raw = _bytes(self._call("eth_signTransaction", [transaction]))
+        transaction = self._words.asked(text)
+        raw = _bytes(self._call("eth_signTransaction", [{**transaction, "from": self._source}]))
         if not raw:
             raise Refused("what came back from the signer is no transaction")
         asked, read = self._words.preview(transaction), self._words.read(raw)
-        if replace(read, txid=asked.txid, source=asked.source) != asked:
+        if replace(read, txid=asked.txid, source=asked.source) != asked or self._words.told(raw) != transaction:
             raise Refused("what came back from the signer is not the transaction that it was asked to sign")
         return raw
 
@@ -104,7 +108,7 @@ class _Elsewhere:
         accounts = self._call("eth_accounts", [])
         known = [each for each in accounts if isinstance(each, str)] if isinstance(accounts, list) else []
         own = (each for each in known if key_of(each) == key_of(self._source))
-        return next(own, known[0] if known else "")
+        return next(own, shortened(known[0]) if known else "")
 
 
 def _bytes(answer: object) -> bytes:

@@ -222,3 +222,49 @@ def test_two_operators_sign_for_a_wallet(peopled: Paydesk, tmp_path: Path) -> No
     assert peopled.run(*args, "--write-statement", str(statement)).exit_code == 9
     told = statement.read_text()
     assert all(part in told for part in ('"nonce":"2"', HOT, '"wallet":"hot"'))
+
+
+# -- what doctor says of paying ---------------------------------------------------------------------------------------
+
+
+def told(desk: Paydesk, name: str) -> dict[str, str]:
+    found: dict[str, str] = next(each for each in desk.run("doctor", "--json").json if each["name"] == name)
+    return found
+
+
+def test_doctor_says_beforehand_what_would_stop_a_payment(paydesk: Paydesk) -> None:
+    assert told(paydesk, "paying on ethereum")["verdict"] == "ok"
+    assert told(paydesk, "wallet hot")["message"] == "hot on ethereum"
+    assert told(paydesk, "signer of hot")["message"] == "its signer lets any amount of ETH leave by itself"
+    path = paydesk.folder / "configs" / "chains" / "ethereum.toml"
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace('max_fee = "0.1 ETH"\n', ""), encoding="utf-8")
+    done = paydesk.run("doctor")
+    assert done.exit_code == 8
+    assert "[fees] has to name max_fee and max_fee_per_gas" in done.stdout
+    path.write_text("quorum = 2\n" + whole, encoding="utf-8")
+    done = paydesk.run("doctor")
+    assert done.exit_code == 8
+    assert "no payment ever ends" in done.stdout
+
+
+def test_doctor_finds_copies_of_the_ledger_beside_the_signers_store(paydesk: Paydesk) -> None:
+    paydesk.submit("w-1")
+    paydesk.pay()
+    assert told(paydesk, "signer store")["verdict"] == "ok"
+    copy = paydesk.folder / "data" / "signer" / "monday.db"
+    assert paydesk.run("ledger", "backup", str(copy)).exit_code == 0
+    (paydesk.folder / "data" / "signer" / "notes.txt").write_text("nothing")
+    found = told(paydesk, "signer store")
+    assert (found["verdict"], str(copy) in found["message"]) == ("warn", True)
+    assert not list(copy.parent.glob("monday.db-*"))
+
+
+def test_a_float_that_does_not_rise_stops_what_reads_it(paydesk: Paydesk) -> None:
+    path = paydesk.folder / "configs" / "wallets.toml"
+    with path.open("a", encoding="utf-8") as file:
+        file.write('[hot.float.ETH]\nfloor = "3"\ntarget = "2"\nceiling = "4"\nsweep_to = "cold"\n')
+    done = paydesk.run("withdraw", "run")
+    assert done.exit_code == 8
+    assert f"{path} [hot]: float.ETH: floor 3, target 2 and ceiling 4 have to rise in this order" in done.stderr
+    assert "float.ETH: sweep_to names cold" in paydesk.run("doctor").stdout  # all of it, not the first only

@@ -55,6 +55,25 @@ def payout(id: int = 1, withdrawal: int = 1, claim: str = "0", **changes: object
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def test_the_fee_of_a_withdrawal_is_that_of_its_last_payout(ledger: SqlLedger) -> None:
+    add(ledger, payout(), payout(2, 2, "1"))
+    with ledger.act() as records:
+        records.payouts.change(payout(), payout(step=Step.DEAD, updated_at=AT + 1))
+        records.payouts.change(
+            payout(2, 2, "1"), payout(2, 2, "1", step=Step.FINAL, fee=7, counts=1, block=(5, "0xb"), updated_at=AT + 1)
+        )
+    with ledger.look() as records:
+        assert records.payouts.fees([1, 2, 3]) == {1: None, 2: 7}
+    again = payout(3, 1, "2")
+    add(ledger, again)
+    with ledger.act() as records:
+        after = replace(again, step=Step.CONFIRMING, fee=2**200, counts=1, block=(6, "0xc"), updated_at=AT + 1)
+        records.payouts.change(again, after)
+    with ledger.look() as records:
+        assert records.payouts.fees([1]) == {1: 2**200}
+        assert records.payouts.fees([]) == {}
+
+
 def add(ledger: SqlLedger, *payouts: Payout) -> None:
     with ledger.act() as records:
         records.payouts.add(payouts)

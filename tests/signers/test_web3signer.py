@@ -33,6 +33,10 @@ class Words:
         """What it does."""
         return Tools().read(raw)
 
+    def told(self, raw: bytes) -> Mapping[str, object]:
+        """What was asked for."""
+        return {key: value for key, value in json.loads(raw).items() if key not in ("source", "seal")}
+
 
 class Elsewhere:
     """A server that signs whatever it is asked for. ``instead`` makes of a transaction what it signs."""
@@ -112,6 +116,7 @@ INSTEAD: dict[str, Callable[[dict[str, Any]], object]] = {
     "another chain": lambda plan: plan.update(network="56"),
     "a lower fee": lambda plan: plan.update(fee="9"),
     "another signer": lambda plan: plan.update(source=MALLORY),
+    "what no decoder speaks of": lambda plan: plan.update(tip="1"),
 }
 
 

@@ -33,6 +33,7 @@ class _Signed:
     nonce: int
     gas: int
     max_fee_per_gas: int
+    max_priority_fee_per_gas: int
     to: str
     value: int
     data: bytes
@@ -62,6 +63,24 @@ def contents(raw: bytes, contracts: Mapping[str, str]) -> Decoded:
     Raises `Refused`.
     """
     return _decoded(raw, contracts)[0]
+
+
+def transaction(raw: bytes) -> dict[str, str]:
+    """All that was signed, as `eth_signTransaction` names it, but `from`. Raises `Refused`."""
+    try:
+        signed = _read(raw)
+    except ValueError as error:
+        raise _other(error) from error
+    numbers = {
+        "chainId": signed.chain_id,
+        "nonce": signed.nonce,
+        "gas": signed.gas,
+        "maxFeePerGas": signed.max_fee_per_gas,
+        "maxPriorityFeePerGas": signed.max_priority_fee_per_gas,
+        "value": signed.value,
+    }
+    told = {name: hex(number) for name, number in numbers.items()}
+    return told | {"to": to_checksum(signed.to), "data": "0x" + signed.data.hex()}
 
 
 def _decoded(raw: bytes, contracts: Mapping[str, str]) -> tuple[Decoded, _Signed]:
@@ -108,7 +127,8 @@ def _read(raw: bytes) -> _Signed:
     if not isinstance(data, bytes):
         raise ValueError("a list stands where its call data has to be")
     max_fee = rlp.number(fee, UINT256)
-    if rlp.number(tip, UINT256) > max_fee:
+    priority = rlp.number(tip, UINT256)
+    if priority > max_fee:
         raise ValueError("its max_priority_fee_per_gas is above its max_fee_per_gas")
     limit = rlp.number(gas, UINT63)
     if limit * max_fee >= UINT256:
@@ -118,6 +138,7 @@ def _read(raw: bytes) -> _Signed:
         rlp.number(nonce, NONCES),
         limit,
         max_fee,
+        priority,
         "0x" + to.hex(),
         rlp.number(value, UINT256),
         data,
