@@ -1,4 +1,4 @@
-# make demo    transactions of every fate on private nodes, requests of every kind at a desk, and what is said of each
+# make demo    transactions of every fate on private nodes, requests of every kind at a desk, a payment and its receipt
 # make crash   the program killed at every statement and commit, and run again
 # make test    linters, types, import rules, tests against real nodes, coverage
 # make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md

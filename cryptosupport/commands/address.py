@@ -36,7 +36,8 @@ def command() -> None:
 def check(context: Context, addresses: tuple[str, ...], offline: bool, chain: str | None, output: str) -> None:
     """Say of each ADDRESS whether it is valid, for which chains, whose it is, and what it could be mistaken for.
 
-    Where there is a ledger, also which lists stop it.
+    Where there is a ledger, also which lists stop it. A list that was changed in the
+    database is not looked at, and freezes the desk.
 
     \b
     Exit codes: 0 all valid, 2 one is not.

@@ -1,4 +1,4 @@
-"""`demo`: transactions of every fate on private nodes, requests of every kind at a desk, and what is said of each."""
+"""`demo`: transactions of every fate on private nodes, requests of every kind at a desk, a payment and its receipt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIELDS = ("number", "title", "chain", "command", "txid", "state", "summary", "d
 @click.pass_obj
 def command(context: Context, output: str) -> None:
     """Start anvil and bitcoind on this machine, make transactions of every fate, ask `tx status` about each, decide
-    withdrawal requests of every kind, and pay one.
+    withdrawal requests of every kind, pay one, and prove that.
 
     \b
     Exit codes: 0 all told as they are; 1 one is not; 8 anvil or bitcoind is not on PATH.

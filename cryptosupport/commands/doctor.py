@@ -22,6 +22,8 @@ _COLUMNS = ("verdict", "name", "message", "advice")
 def command(context: Context, chain: str | None, cron: bool, overdue: float, output: str) -> None:
     """Examine settings, nodes, wallets, keys and the clock: a verdict a line.
 
+    What was changed behind this program is written into the audit log, and freezes the desk.
+
     \b
     Exit codes: 0 fit for work (there may be warnings); 8 settings are wrong, or with
     --cron a pass is overdue; 6 a node cannot be used. Of both: 8.

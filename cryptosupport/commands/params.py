@@ -74,6 +74,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what may be an attack is in the audit log before anybody is told of it."""
+        ctx.obj.command = ctx.command_path
         try:
             return super().invoke(ctx)
         except SupportError as error:

@@ -122,6 +122,8 @@ def remove(context: Context, name: str, reason: str, operator: str, hand: Hand, 
 def list_(context: Context, name: str | None, customer: str | None, output: str) -> None:
     """Show all lists, or what is on one.
 
+    A list that was changed in the database is told as such, and freezes the desk.
+
     \b
     Exit codes: 0 told; 4 there is no such list; 6 the ledger cannot be reached.
     """
@@ -141,7 +143,8 @@ def list_(context: Context, name: str | None, customer: str | None, output: str)
 def status(context: Context, output: str) -> None:
     """Say of each list how long ago it was imported, and whether it can be relied on.
 
-    Lists of kind sanctions, and those that the settings name, have to be fresh.
+    Lists of kind sanctions, and those that the settings name, have to be fresh. One that
+    was changed in the database freezes the desk.
 
     \b
     Exit codes: 0 all can; 6 the ledger cannot be reached; 8 a list is missing, too
@@ -196,6 +199,8 @@ def _show_lists(context: Context, output: str) -> bool:
     for each in states:
         if each.reason is not None:
             context.warn(f"the list {each.name}: {each.reason}")
+        if each.found is not None:  # written down, and the desk frozen, before anybody is told
+            context.hear(each.found)
     if not states:
         context.warn("no list was imported: nothing is screened")
     out.show(output, map(list_row if output == "table" else list_record, states), columns=_LIST, fields=_LIST_FIELDS)

@@ -188,5 +188,5 @@ class Context(WithServing, WithWallets):
             now=self.clock.milliseconds,
             guarded=self.guarded(),
             personal=personal,
-            freezes=self.freezes_told,
-        )
+            freezes=self.freezes_told, hear=self.hear,
+        )  # fmt: skip

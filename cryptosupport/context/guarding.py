@@ -123,8 +123,14 @@ class WithGuards(WithFreezes):
             with self.ledger(make=False).look() as records:
                 return load_lists(records)
         except SupportError as error:
+            self.hear(error)
             self.warn(f"no list was looked at: {error.message}")
             return None
+
+    def hear(self, error: SupportError) -> None:
+        """Write down what may be an attack, where the command that has found it goes on, as if it had ended by it."""
+        if error.audited:
+            self.write_down(error, self.command, "", None)
 
     def write_down(self, error: SupportError, command: str, about: str, by: str | None) -> None:
         """Write into the audit log that ``command`` was refused; what was changed behind this program freezes the desk.
@@ -145,7 +151,7 @@ class WithGuards(WithFreezes):
         except (Exception, KeyboardInterrupt) as other:  # whatever it is: it must not hide what was refused
             freezes = ", nor freeze the desk" if isinstance(error, Tampered) else ""
             why = other.message if isinstance(other, SupportError) else type(other).__name__
-            self.warn(f"what was found cannot be written down{freezes}: {why}")
+            self.warn(f"what was found cannot be written down{freezes}: {why}", always=True)
 
     def guarded(self) -> Guarded:
         """What `doctor` examines beside the policy."""
@@ -159,7 +165,7 @@ class WithGuards(WithFreezes):
                     records, Freshness(screening.lists, screening.warn_after_ms, screening.hold_after_ms)
                 )
 
-        return Guarded(lambda: self.people, lambda: self.policy, lists)
+        return Guarded(lambda: self.people, lambda: self.policy, lists, self.hear)
 
     @property
     def alarms(self) -> Alarms:

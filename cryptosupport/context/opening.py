@@ -50,12 +50,16 @@ class _Explorers:
 
 
 class Opening:
-    """Opens settings, chains, memory and secrets, each when first asked for, and talks to the user."""
+    """Opens settings, chains, memory and secrets, each when first asked for, and talks to the user.
+
+    ``command`` is the one that is run, as in "cryptosupport doctor".
+    """
 
     def __init__(self) -> None:
         self.options = Options()
         self.clock = SystemClock()
         self.exit_code = 0
+        self.command = "cryptosupport"
         self._warned: set[str] = set()
         self._in_the_end: list[str] = []
         self._chain_settings: dict[str, ChainSettings] = {}
@@ -65,7 +69,7 @@ class Opening:
     def anew(self) -> Self:
         """Another one that reads and opens everything anew; what was warned of lately is not warned of again."""
         other = type(self)()
-        other.options = self.options
+        other.options, other.command = self.options, self.command
         other._warned = self._warned if len(self._warned) < _REMEMBERED else set()
         return other
 
@@ -263,9 +267,11 @@ class Opening:
 
     # -- talking to the user
 
-    def warn(self, message: str) -> None:
-        """Say something on stderr that does not stop the work; the same thing once only."""
-        if self.options.quiet or message in self._warned:
+    def warn(self, message: str, always: bool = False) -> None:
+        """Say something on stderr that does not stop the work; the same thing once only, and ``always`` under --quiet
+        too.
+        """
+        if (self.options.quiet and not always) or message in self._warned:
             return
         self._warned.add(message)
         if self.options.log == "json":

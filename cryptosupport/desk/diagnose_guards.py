@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cryptosupport.desk.people import SIGNERS, TRUSTED, People
 from cryptosupport.desk.show_lists import FAULTS, ListAge, ListState
 from cryptosupport.desk.verdicts import Verdict, bad_settings, ok, warn
-from cryptosupport.domain.errors import BadSettings, Refused
+from cryptosupport.domain.errors import BadSettings, Refused, SupportError
 from cryptosupport.domain.operators import Role
 from cryptosupport.domain.screening import ListKind
 
@@ -17,12 +17,14 @@ from cryptosupport.domain.screening import ListKind
 class Guarded:
     """What is examined; each is read when its turn comes.
 
-    ``people`` raises `BadSettings` for an operators.toml that nobody signed, and `Tampered`.
+    ``people`` raises `BadSettings` for an operators.toml that nobody signed, and `Tampered`. ``hear`` is told whatever
+    goes wrong: what may be an attack is written down.
     """
 
     people: Callable[[], People]
     policy: Callable[[], object]
     lists: Callable[[], Sequence[ListAge]]
+    hear: Callable[[SupportError], None] = lambda error: None
 
 
 def examine_guards(guarded: Guarded) -> Iterator[Verdict]:
@@ -31,6 +33,7 @@ def examine_guards(guarded: Guarded) -> Iterator[Verdict]:
         try:
             yield from part(guarded)
         except (BadSettings, Refused) as error:
+            guarded.hear(error)
             yield bad_settings(name, error.message, "see the message, and `cryptosupport audit verify`")
 
 
@@ -63,6 +66,8 @@ def _lists(guarded: Guarded) -> Iterator[Verdict]:
         yield warn("screening", said, "import one: `cryptosupport screen import FILE --list NAME`, daily from cron")
     for age in ages:
         said, advice = f"the list {age.name}: {age.reason or 'fresh'}", "import it again, daily from cron"
+        if age.found is not None:
+            guarded.hear(age.found)
         if age.state in FAULTS:
             yield bad_settings("screening", said, advice)
         elif age.state is ListState.OLD:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptosupport.desk.diagnose_guards import Guarded, examine_guards
 from cryptosupport.desk.verdicts import Outcome, Verdict, bad_settings, ok, unreachable, warn
-from cryptosupport.domain.errors import BadSettings, Unreachable
+from cryptosupport.domain.errors import BadSettings, Refused, SupportError, Unreachable
 from cryptosupport.domain.personal import SUBJECT
 from cryptosupport.domain.policy.lint import Remark
 from cryptosupport.domain.policy.periods import duration
@@ -30,7 +30,8 @@ class Withdrawing:
     assets, with what is wrong with their files; ``ledger`` the record of `ledger status`. ``last_decision`` is when the
     ledger's last decision was made, and ``now`` the time, both in milliseconds since 1970. ``personal`` are the
     key that personal data is sealed with (None: it is in clear) and the keys that there are, by their ids. ``freezes``
-    are those that count, each in words, and what to warn of beside. ``guarded`` is what else stands beside the policy.
+    are those that count, each in words, and what to warn of beside. ``guarded`` is what else stands beside the policy;
+    ``hear`` is told what goes wrong with the policy, which may be an attack.
     """
 
     policy: Callable[[], Policy | None]
@@ -44,13 +45,15 @@ class Withdrawing:
     personal: Callable[[], tuple[str | None, tuple[str, ...]]] | None = None
     freezes: Callable[[], tuple[Sequence[str], Sequence[str]]] | None = None
     guarded: Guarded | None = None
+    hear: Callable[[SupportError], None] = lambda error: None
 
 
 def examine(withdrawing: Withdrawing) -> Iterator[Verdict]:
     """A verdict on each part, whatever the others say. Without a policy nothing else is asked: nothing is paid here."""
     try:
         policy = withdrawing.policy()
-    except BadSettings as error:
+    except (BadSettings, Refused) as error:
+        withdrawing.hear(error)
         yield bad_settings("policy.toml", error.message, "correct the file; `cryptosupport policy check` says more")
         return
     if policy is None:

@@ -107,7 +107,7 @@ def load_lists(records: Records) -> Lists:
     lists = []
     for each in check_lists(records):
         if each.fault is not None:
-            raise Tampered(_told(each), list=each.name)
+            raise changed(each.name, each.fault)
         assert each.head is not None  # else that is the fault
         lists.append((each.head, each.entries))
     return Lists(lists)
@@ -164,10 +164,12 @@ def _fault(head: ListHead | None, entries: tuple[Listed, ...], said: Entry | Non
     return "its entries are not those that were imported" if digest(entries) != head.digest else None
 
 
-def _told(checked: Checked) -> str:
-    return (
-        f"the list {checked.name} was changed in the database behind this program: {checked.fault}; pay nothing, "
-        f"import it again (`cryptosupport screen import FILE --list {checked.name}`), and find out who did it"
+def changed(name: str, fault: str) -> Tampered:
+    """What is to be said of a list that is not as it was imported, in the same words whoever finds it."""
+    return Tampered(
+        f"the list {name} was changed in the database behind this program: {fault}; pay nothing, "
+        f"import it again (`cryptosupport screen import FILE --list {name}`), and find out who did it",
+        list=name,
     )
 
 

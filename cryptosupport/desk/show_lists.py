@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from cryptosupport.desk.screen_lists import Imported, check_lists
+from cryptosupport.desk.screen_lists import Imported, changed, check_lists
 from cryptosupport.domain.books import Records
-from cryptosupport.domain.errors import BadInput, NoSuchRecord
+from cryptosupport.domain.errors import BadInput, NoSuchRecord, Tampered
 from cryptosupport.domain.identifiers import about_secret, is_secret, shortened
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.screening import Hit, Listed, ListHead, ListKind, Lists, key_of
@@ -50,6 +50,7 @@ class Freshness:
 class ListAge:
     """One list: how long ago it was imported last (milliseconds), and what is to be said of that.
 
+    ``found`` is what was found changed behind the program, to be raised or written down by whoever asked.
     The age counts from the import: a list that has not changed for a week is as fresh as the run that found it so.
     """
 
@@ -58,6 +59,7 @@ class ListAge:
     age: int | None
     state: ListState
     reason: str | None = None
+    found: Tampered | None = None
 
 
 def list_ages(heads: Iterable[ListHead], now: int, rules: Freshness) -> list[ListAge]:
@@ -74,8 +76,9 @@ def list_states(records: Records, rules: Freshness) -> list[ListAge]:
     states = {age.name: age for age in ages}
     for name, each in damaged.items():
         age = states[name].age if name in states else None
+        assert each.fault is not None
         reason = f"changed in the database behind this program: {each.fault}"
-        states[name] = ListAge(name, each.head, age, ListState.DAMAGED, reason)
+        states[name] = ListAge(name, each.head, age, ListState.DAMAGED, reason, changed(name, each.fault))
     return [states[name] for name in sorted(states)]
 
 

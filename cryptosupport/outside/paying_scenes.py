@@ -1,4 +1,4 @@
-"""The evening at the desk: a hot wallet with a key pays a withdrawal on the private chain, once."""
+"""The evening at the desk: a hot wallet with a key pays a withdrawal on the private chain, once, and proves it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = 1_000 * 10**6
 
 
 def paying_steps(node: Anvil, chain: str) -> Iterator[Step]:
-    """A key, a wallet, a request, and passes until it is final; ``chain`` is the text of the chain's settings."""
+    """A key, a wallet, a request, passes until it is final, and its receipt; ``chain`` is the text of its settings."""
     address, key = node.accounts()[-1]
     _issue(node, address)
     files = {
@@ -42,7 +42,12 @@ def paying_steps(node: Anvil, chain: str) -> Iterator[Step]:
     final = {"state": "final", "wallet": "hot"}
     yield Step("Now it is", ("withdraw", "run"), 0, final, told_by=show)
     once = {"payouts.0.step": "final", "payouts.0.attempts.0.sent": 1, "payouts.1": None}
-    yield Step("All that was done to pay it", ("withdraw", "explain", "w-20"), 0, once)
+    yield Step("All that was done to pay it", show, 0, once)
+    place = {"conflict_set.network": "31337", "conflict_set.nonce": 0, "conflict_set.claims": ["0"]}
+    proven = {"base_units": "25000000", "destination": STRANGER, "attempts.0.counts": True, "attempts.1": None}
+    proven |= {"attempts.0.pays.0.base_units": "25000000", "confirmations": 4, "before": []}
+    receipt = ("withdraw", "receipt", "w-20")
+    yield Step("Its receipt: by the chain as it is now, it was paid, and once", receipt, 0, place | proven)
 
 
 def _issue(node: Anvil, address: str) -> None:

@@ -56,6 +56,11 @@ def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, t
     desk = [scene for scene in done.jsonl if scene["chain"] == "desk"]
     assert {scene["state"] for scene in desk if scene["state"]} == DECIDED | CHANGED
     assert all(scene["text"].splitlines()[-1].strip() for scene in desk), "each shows what a person reads"
+    *_, paid, receipt = desk
+    assert (paid["command"], paid["state"]) == ("cryptosupport withdraw show w-20", "final")
+    assert receipt["command"] == "cryptosupport withdraw receipt w-20"
+    assert receipt["text"].partition("Paid: ")[2].startswith("25 USDX to ")
+    assert "It is the only transaction that was made for it, and takes nonce 0 of " in receipt["text"]
     assert not processes_of(folder)
     assert list(folder.iterdir()) == []
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from cryptosupport.domain.screening import key_of
 from cryptosupport.ledger import tables
 from cryptosupport.ledger.engine import open_engine, writing
 from cryptosupport.ledger.schema import ready
@@ -365,3 +366,42 @@ def test_an_export_that_is_broken_freezes_nothing(run: Program, file: Path) -> N
     export = run("audit", "export").stdout.replace("w-1", "w-2", 1)
     assert run("audit", "verify", "--file", "-", stdin=export).exit_code == 3
     assert frozen(run) == []
+
+
+def tamper_with_list(url: str, data: Path) -> None:
+    engine = open_engine(url, data)
+    with writing(engine) as connection:
+        connection.execute(update(tables.screen_entry).values(key=key_of(ON_BITCOIN)))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["screen", "status"], 8),
+        (["screen", "list"], 0),
+        (["screen", "check", ON_ETHEREUM], 3),
+        (["address", "check", "--offline", ON_ETHEREUM], 0),
+        (["doctor"], 8),
+    ],
+)
+def test_whoever_finds_a_list_that_was_changed_freezes_the_desk_once(
+    run: Program, file: Path, ledger_url: str, tmp_path: Path, arguments: list[str], code: int
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{ON_ETHEREUM}\n", encoding="utf-8")
+    assert run("screen", "import", str(tmp_path / "list.txt"), "--list", "ofac").exit_code == 0
+    tamper_with_list(ledger_url, tmp_path / "data")
+    for _ in range(2):
+        done = run(*arguments)
+        assert done.exit_code == code, (done.exit_code, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert frozen(run) == ["all"]
+    log = run("audit", "log", "-o", "jsonl").jsonl
+    (found,) = [each for each in log if each["kind"] == "audit.tampered"]
+    assert found["facts"]["found"].startswith("the list ofac was changed in the database behind this program: ")
+    assert run("audit", "verify").exit_code in (0, 3)
+    assert lift(run, "all", "ann", "ben") == [9, 0]
+    run(*arguments)
+    submit_code = run("withdraw", "submit", "--input", "-", "-o", "jsonl", stdin=jsonl(asked())).exit_code
+    assert submit_code != 0  # nothing is paid past a list that is not as it was imported
+    assert frozen(run) == []  # whoever lifted it knows this cause, in whichever command it is found

@@ -208,11 +208,40 @@ def test_without_a_ledger_none_is_made(bare: Program, tmp_path: Path) -> None:
     assert bare("screen", "import", sdn(tmp_path, "<x"), "--list", "ofac").exit_code == 2
 
 
-def test_a_log_that_takes_nothing_hides_no_refusal(waiting: Program, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--quiet",)])
+def test_a_log_that_takes_nothing_hides_no_refusal(waiting: Program, tmp_path: Path, more: tuple[str, ...]) -> None:
     sql(tmp_path, "create trigger full before insert on audit begin select raise(abort, 'disk full'); end")
-    done = waiting("withdraw", "approve", "w-1", "--operator", "alice")
+    done = waiting("withdraw", "approve", "w-1", "--operator", "alice", *more)
     refused(done, 3, "error: alice brought w-1", "cannot be written down")
     assert state(waiting) == "awaiting_approval"
+
+
+def test_tampering_that_cannot_be_written_down_is_told_under_quiet_too(waiting: Program, tmp_path: Path) -> None:
+    ofac = ("--list", "ofac", "--operator", "carol")
+    assert waiting("screen", "import", sdn(tmp_path, f"{ADDRESS}\n"), *ofac).exit_code == 0
+    sql(tmp_path, "update screen_entry set key = 'x'")
+    sql(tmp_path, "create trigger full before insert on audit begin select raise(abort, 'disk full'); end")
+    for command in (("screen", "list"), ("screen", "status"), ("address", "check", ADDRESS, "--offline")):
+        done = waiting(*command, "--quiet")
+        assert "cannot be written down, nor freeze the desk" in done.stderr, (command, done.stderr)
+        assert done.stderr.count("\n") == 1
+
+
+def test_doctor_writes_down_what_it_meets(waiting: Program, configs: Path) -> None:
+    path = configs / "policy.toml"
+    whole = path.read_text()
+    path.write_text(LOOSER)
+    done = waiting("doctor", "--json")
+    assert done.exit_code == 8
+    assert [each["verdict"] for each in done.json if each["name"] == "policy.toml"] == ["fail"]
+    assert waiting("doctor").exit_code == 8
+    path.write_text(whole)
+    (told,) = refusals(waiting)
+    assert (told["subject"], told["who"], told["facts"]["command"]) == (
+        "policy.toml", "cryptosupport", "cryptosupport doctor",
+    )  # fmt: skip
+    assert waiting("doctor").exit_code in (0, 6)
+    assert len(refusals(waiting)) == 1
 
 
 # -- what the log must not say ---------------------------------------------------------------------------------------

@@ -238,8 +238,8 @@ def test_places_and_settings_that_are_not_safe_are_refused(signer: Signer) -> No
     (signer.folder / "data").chmod(0o700)
     for text, words in (
         (sound.partition("[hot.caps")[0], "a signer of its own needs caps, such as [hot.caps.ETH]"),
-        (sound.replace("caps.ETH", "caps.ETC"), "[hot.caps.ETC]: ethereum has no such asset"),
-        (sound.replace('"20"', '"many"'), "[hot.caps]: "),
+        (sound.replace("caps.ETH", "caps.ETC"), "[hot]: caps.ETC: chains/ethereum.toml names no asset ETC"),
+        (sound.replace('"20"', '"many"'), "[hot]: caps.ETH: per_hour: "),
         (sound.replace(HOT, ANN), "the key of hot is that of"),
         (sound.replace(HOT, "0x12"), "wallets.toml [hot]"),
         (sound.replace("keyring:hot", "socket:/run/x"), 'is hot, and has signer = "keyring:NAME"'),
