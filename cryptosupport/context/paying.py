@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from cryptosupport.settings.wallets import WalletSettings
     from cryptosupport.signers.store import Store
 
-def _is_gone(holder: str) -> bool:
+
+def is_gone(holder: str) -> bool:
     """Whether a worker of this machine has ended; of other machines nobody can tell."""
     import os
     import socket
@@ -69,12 +70,12 @@ class WithPaying(WithGuards):
 
         bump = self.desk.bump
         return Paying(
-            ledger, premises, self.people, tuple(self._versions[1]), self._holder, _is_gone,
+            ledger, premises, self.people, tuple(self._versions[1]), self.holder, is_gone,
             resend=milliseconds(bump.resend), bump=milliseconds(bump.after), alarms=self.alarms,
         )  # fmt: skip
 
     @cached_property
-    def _holder(self) -> str:
+    def holder(self) -> str:
         """What no other worker is called."""
         import os
         import socket

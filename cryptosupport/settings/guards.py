@@ -39,7 +39,7 @@ class Hook(Section, frozen=True):
                 raise ValueError("header: it goes with a url; a program gets no secret from here")
         if self.url is not None and (fault := url_fault(self.url) or _in_clear(self.url)) is not None:
             raise ValueError(f"url: {fault}")
-        check("header", _reference, self.header)
+        check("header", reference, self.header)
 
     def __repr__(self) -> str:
         """Without the URL, which may be secret."""
@@ -186,7 +186,7 @@ class PrivacySettings(Section, frozen=True):
     reveals_per_hour: int = 20
 
     def __post_init__(self) -> None:
-        check("key", _reference, self.key)
+        check("key", reference, self.key)
         if not 1 <= self.reveals_per_hour <= 10_000:
             raise ValueError(f"reveals_per_hour {self.reveals_per_hour}: use 1 to 10000")
 
@@ -220,7 +220,7 @@ def _in_clear(url: str) -> str | None:
     return None if near else "use https://; http:// only on this machine, as http://127.0.0.1:PORT/"
 
 
-def _reference(text: str) -> str:
+def reference(text: str) -> str:
     """A reference to a secret as it is. Raises `ValueError`, which does not show what stands there instead."""
     if not is_reference(text) or not text.partition(":")[2].strip():
         raise ValueError("write keyring:NAME or env:NAME, never the secret itself")
