@@ -31,7 +31,7 @@ class WithHooks(WithPaying):
 
         if not self.desk.hooks:
             return {}
-        nothing = {name: Standing(0, None, 0) for name in self.desk.hooks}
+        nothing = {name: Standing() for name in self.desk.hooks}
         if self._no_ledger_yet():
             return nothing
         ready(self.ledger_engine())

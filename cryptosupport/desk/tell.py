@@ -55,7 +55,7 @@ def tell(outbox: Outbox, hooks: Sequence[Listener], worker: Worker) -> None:
         worker.warn(f"hooks are not told of changes: {error.message}")
         return
     waiting = [hook for hook in hooks if hook.name in standings and standings[hook.name].due]
-    waiting.sort(key=lambda hook: standings[hook.name].rests)  # those that hang come last
+    waiting.sort(key=lambda hook: (standings[hook.name].rests, standings[hook.name].tries))  # those that fail come last
     for place, hook in enumerate(waiting):
         now = clock.monotonic()
         _serve(outbox, hook, worker, Share(now + (until - now) / (len(waiting) - place), until))

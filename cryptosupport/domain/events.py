@@ -49,12 +49,14 @@ class Turn:
 class Standing:
     """How a hook stands: how many changes are due to it, and when the first of them happened (None: nothing is due).
 
-    It was left alone ``rests`` times in a row. Times are milliseconds since 1970.
+    ``tries`` is how often one of them was tried, at the most; ``rests`` how often in a row the hook was left alone.
+    Times are milliseconds since 1970.
     """
 
-    due: int
-    since: int | None
-    rests: int
+    due: int = 0
+    since: int | None = None
+    tries: int = 0
+    rests: int = 0
 
 
 def reached(facts: Mapping[str, str | None]) -> str | None:

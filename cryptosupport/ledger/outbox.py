@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -80,9 +81,10 @@ class SqlOutbox:
         """How each hook stands that the ledger knows."""
         with reading(self._engine) as connection:
             rests = connection.execute(select(_H.name, _H.rests).where(_H.name.in_(names))).tuples().all()
-            query = select(_D.hook, func.count(), func.min(_D.at)).where(_D.hook.in_(names)).group_by(_D.hook)
-            due = {name: (count, since) for name, count, since in connection.execute(query)}
-        return {name: Standing(*due.get(name, (0, None)), times) for name, times in rests}
+            query = select(_D.hook, func.count(), func.min(_D.at), func.max(_D.tries)).where(_D.hook.in_(names))
+            found = connection.execute(query.group_by(_D.hook)).tuples()
+            due = {name: Standing(count, since, tries) for name, count, since, tries in found}
+        return {name: replace(due.get(name, Standing()), rests=times) for name, times in rests}
 
     def begin(self, name: str, holder: str, lasts: int, gone: Callable[[str], bool]) -> Turn | None:
         """Take the turn of a hook; None while another worker has it, or while the hook is left alone."""

@@ -75,7 +75,10 @@ class Listener:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # whoever told it was killed meanwhile
+                    return
                 status = listener.hear(self.headers, body)
                 self.close_connection = status is None
                 if status is not None:
@@ -86,7 +89,11 @@ class Listener:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A worker that was killed is no news."""
+
+        server = Server(("127.0.0.1", port), Handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return server

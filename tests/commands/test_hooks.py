@@ -62,8 +62,7 @@ class Hooked:
 
     def run(self, code: int = 0) -> str:
         """One pass after all pauses are over; what it warned of."""
-        if (self.data / "signer").exists() or self.url.startswith("postgres"):
-            later(self.data, self.url)
+        later(self.data, self.url)
         done = self.desk.run("withdraw", "run")
         assert done.exit_code == code, done.stderr
         return done.stderr
@@ -80,12 +79,22 @@ def listener() -> Iterator[Listener]:
         yield it
 
 
+def opened(desk: Paydesk, listener: Listener, url: str) -> Hooked:
+    """The desk with a ledger and the secret of a hook."""
+    set_password("hook-ledger", SECRET)
+    assert desk.run("ledger", "upgrade").exit_code == 0
+    return Hooked(desk, listener, url)
+
+
 @pytest.fixture
 def hooked(open_desk: Callable[..., Paydesk], anvil: Anvil, ledger_url: str, listener: Listener) -> Hooked:
-    desk = open_desk(anvil, ledger=ledger_url)
-    set_password("hook-ledger", SECRET)
-    desk.run("ledger", "upgrade")
-    return Hooked(desk, listener, ledger_url)
+    return opened(open_desk(anvil, ledger=ledger_url), listener, ledger_url)
+
+
+@pytest.fixture
+def outward(open_desk: Callable[..., Paydesk], anvil: Anvil, listener: Listener) -> Hooked:
+    """One whose ledger does not matter."""
+    return opened(open_desk(anvil), listener, "")
 
 
 def test_each_change_of_a_paid_withdrawal_arrives_once_and_in_order(hooked: Hooked) -> None:
@@ -199,45 +208,71 @@ def test_an_answer_that_is_lost_brings_the_same_again(hooked: Hooked) -> None:
     assert {bodies.count(body) for body in bodies} == {2}  # to the last byte
 
 
-def test_a_program_that_fails_or_hangs_or_is_not_there_is_told_again(hooked: Hooked) -> None:
-    command, file = writer(hooked.desk.folder, "exit 3")
-    hooked.hook("fails", command=command)
-    hooked.hook("absent", command=["/nowhere/to/be/found"])
-    slow = hooked.desk.folder / "slow.sh"
+def test_a_program_that_fails_or_hangs_or_is_not_there_is_told_again(outward: Hooked) -> None:
+    command, file = writer(outward.desk.folder, "exit 3")
+    outward.hook("fails", command=command)
+    outward.hook("absent", command=["/nowhere/to/be/found"])
+    slow = outward.desk.folder / "slow.sh"
     slow.write_text("#!/bin/sh\nsleep 30\n", encoding="utf-8")
     slow.chmod(0o700)
-    hooked.hook("hangs", command=[str(slow)], timeout="200ms")
-    hooked.desk.submit("w-1")
-    said = hooked.run()
+    outward.hook("hangs", command=[str(slow)], timeout="200ms")
+    outward.desk.submit("w-1")
+    said = outward.run()
     assert "told.sh: ended with exit code 3" in said
     assert "found: cannot be started: No such file or directory" in said
     assert "slow.sh: no answer within 0.2 s" in said
     assert set(states(lines(file), "w-1")) == {"approved"}
-    writer(hooked.desk.folder)
+    writer(outward.desk.folder)
     slow.write_text("#!/bin/sh\n", encoding="utf-8")
-    said = hooked.run()
+    said = outward.run()
     assert ("told.sh" in said, "slow.sh" in said) == (False, False)
     told = states(lines(file), "w-1")
     assert told[:2] == ["approved", "approved"]
     assert "reserved" in told
 
 
-def test_a_receiver_that_hangs_leaves_the_others_and_the_payments_alone(hooked: Hooked) -> None:
-    command, file = writer(hooked.desk.folder)
-    hooked.hook(url=hooked.listener.url, secret="keyring:hook-ledger", timeout="1s")
-    hooked.hook("program", command=command)
-    stuck = hooked.listener
+def test_a_program_that_others_can_write_stops_the_desk(outward: Hooked) -> None:
+    command, file = writer(outward.desk.folder)
+    Path(command[0]).chmod(0o722)
+    add_hook(outward.desk.folder / "configs", "ledger", command=command)
+    done = outward.desk.run("withdraw", "run")
+    assert (done.exit_code, command[0] in done.stderr, file.exists()) == (8, True, False)
+
+
+def test_a_receiver_that_hangs_leaves_the_others_and_the_payments_alone(outward: Hooked) -> None:
+    command, file = writer(outward.desk.folder)
+    outward.hook(url=outward.listener.url, secret="keyring:hook-ledger", timeout="1s")
+    outward.hook("program", command=command)
+    stuck = outward.listener
     done = threading.Event()
     stuck.answer = lambda _: None if done.wait(60) else TAKEN
     for number in range(12):
-        hooked.desk.submit(f"w-{number}")
-    said = hooked.run()
+        outward.desk.submit(f"w-{number}")
+    said = outward.run()
     done.set()
     assert "no answer within 1 s" in said
     assert "hook ledger is left alone" in said
     assert 1 <= len(stuck.told) <= 3
     assert len({each["request_id"] for each in lines(file)}) == 12
     assert all(states(lines(file), f"w-{number}")[-1] in ("broadcast", "confirming") for number in range(12))
+
+
+def test_all_that_hang_together_get_no_more_than_their_time(outward: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cryptosupport.desk.tell.BUDGET", 2.0)
+    program, file = writer(outward.desk.folder, "exec sleep 30")
+    for number in range(10):
+        add_hook(outward.desk.folder / "configs", f"hangs-{number}", command=program, timeout="300ms")
+    sound, heard = outward.desk.folder / "sound", outward.desk.folder / "sound" / "told.jsonl"
+    sound.mkdir()
+    outward.hook("sound", command=writer(sound)[0], timeout="1s")
+    outward.desk.submit("w-1")
+    said = outward.run()
+    assert "told.sh: no answer within 0.3 s" in said
+    assert 1 <= len(lines(file)) <= 5  # for a sixth one there was no time
+    assert outward.desk.state("w-1") != "approved"  # it was paid before that
+    for _ in range(4):
+        assert outward.desk.run("withdraw", "run").exit_code == 0
+    assert states(lines(heard), "w-1")[:2] == ["approved", "reserved"]  # those that wait keep nobody waiting
 
 
 def test_no_secret_is_told_shown_or_kept(hooked: Hooked) -> None:
@@ -267,19 +302,19 @@ def test_no_secret_is_told_shown_or_kept(hooked: Hooked) -> None:
     assert hooked.listener.forged == 0
 
 
-def test_a_secret_that_is_not_there_or_too_short_is_a_warning_and_nothing_is_lost(hooked: Hooked) -> None:
-    hooked.hook(url=hooked.listener.url, secret="keyring:other")
-    hooked.desk.submit("w-1")
-    assert "hook ledger is not told of changes: the settings refer to keyring:other, which is not set" in hooked.run()
+def test_a_secret_that_is_not_there_or_too_short_is_a_warning_and_nothing_is_lost(outward: Hooked) -> None:
+    outward.hook(url=outward.listener.url, secret="keyring:other")
+    outward.desk.submit("w-1")
+    assert "hook ledger is not told of changes: the settings refer to keyring:other, which is not set" in outward.run()
     set_password("other", "too short")
-    assert "needs at least 16 characters" in hooked.run()
+    assert "needs at least 16 characters" in outward.run()
     set_password("other", SECRET[::-1])
-    said = hooked.run()
+    said = outward.run()
     assert "refuses it: does it know the same secret" in said  # the receiver goes by another one
-    assert (hooked.listener.told, hooked.listener.forged > 0) == ([], True)
+    assert (outward.listener.told, outward.listener.forged > 0) == ([], True)
     set_password("other", SECRET)
-    hooked.run()
-    assert states(hooked.listener.told, "w-1")[:2] == ["approved", "reserved"]
+    outward.run()
+    assert states(outward.listener.told, "w-1")[:2] == ["approved", "reserved"]
 
 
 def test_a_new_hook_begins_now_and_one_that_nobody_names_is_forgotten_after_a_day(hooked: Hooked) -> None:
@@ -334,35 +369,35 @@ def test_what_was_changed_behind_the_program_is_not_told(hooked: Hooked) -> None
     assert states(hooked.listener.taken, "w-2")[0] == "approved"
 
 
-def test_what_is_overdue_shows_in_metrics_and_in_doctor(hooked: Hooked) -> None:
-    hooked.hook()
-    hooked.hook("sound", command=writer(hooked.desk.folder)[0])
-    hooked.listener.answer = lambda _: 500
-    hooked.desk.submit("w-1")
-    hooked.run()
-    file = hooked.desk.folder / "desk.prom"
+def test_what_is_overdue_shows_in_metrics_and_in_doctor(outward: Hooked) -> None:
+    outward.hook()
+    outward.hook("sound", command=writer(outward.desk.folder)[0])
+    outward.listener.answer = lambda _: 500
+    outward.desk.submit("w-1")
+    outward.run()
+    file = outward.desk.folder / "desk.prom"
 
     def told() -> dict[tuple[str, str], float]:
-        assert hooked.desk.run("withdraw", "run", "--metrics-file", str(file)).exit_code == 0
+        assert outward.desk.run("withdraw", "run", "--metrics-file", str(file)).exit_code == 0
         families = text_string_to_metric_families(file.read_text(encoding="utf-8"))
         samples = [it for family in families for it in family.samples if "hook" in it.labels]
         return {(it.name.removeprefix("cryptosupport_hook_"), it.labels["hook"]): it.value for it in samples}
 
     def verdicts() -> tuple[int, dict[str, str]]:
-        done = hooked.desk.run("doctor", "--cron", "--json")
+        done = outward.desk.run("doctor", "--cron", "--json")
         return done.exit_code, {it["name"]: it["verdict"] for it in done.json if it["name"].startswith("hook ")}
 
     seen = told()
-    assert (seen["due", "ledger"], seen["due", "sound"]) == (hooked.due(), 0)
+    assert (seen["due", "ledger"], seen["due", "sound"]) == (outward.due(), 0)
     assert seen["due", "ledger"] > 3
     assert 0 <= seen["oldest_due_age_seconds", "ledger"] < 600
     assert seen["oldest_due_age_seconds", "sound"] == 0
     assert verdicts() == (0, {"hook ledger": "ok", "hook sound": "ok"})
-    sql(hooked.data, hooked.url, "update hook_due set at = at - 3600000")
+    sql(outward.data, outward.url, "update hook_due set at = at - 3600000")
     assert told()["oldest_due_age_seconds", "ledger"] >= 3600
     assert verdicts() == (8, {"hook ledger": "fail", "hook sound": "ok"})
-    hooked.listener.answer = lambda _: TAKEN
-    hooked.run()
+    outward.listener.answer = lambda _: TAKEN
+    outward.run()
     assert verdicts() == (0, {"hook ledger": "ok", "hook sound": "ok"})
     assert told()["due", "ledger"] == 0
 
@@ -403,23 +438,23 @@ def test_killed_between_the_delivery_and_its_record_it_is_told_again(hooked: Hoo
     assert hooked.desk.run("audit", "verify").exit_code == 0
 
 
-def test_the_manual_says_how_a_receiver_checks_what_it_is_told(hooked: Hooked) -> None:
+def test_the_manual_says_how_a_receiver_checks_what_it_is_told(outward: Hooked) -> None:
     """The lines of docs/paying.md, run on what really came."""
     manual = (ROOT / "docs" / "paying.md").read_text(encoding="utf-8")
     code = manual.partition("```python\n")[2].partition("```")[0]
     names: dict[str, object] = {}
     exec(compile(code, "docs/paying.md", "exec"), names)
     heard: list[tuple[dict[str, str], bytes]] = []
-    hear = hooked.listener.hear
+    hear = outward.listener.hear
 
     def keep(headers: object, body: bytes) -> int | None:
         heard.append((dict(headers), body))  # type: ignore[call-overload]
         return hear(headers, body)
 
-    hooked.listener.hear = keep  # type: ignore[method-assign]
-    hooked.hook()
-    hooked.desk.submit("w-1")
-    hooked.run()
+    outward.listener.hear = keep  # type: ignore[method-assign]
+    outward.hook()
+    outward.desk.submit("w-1")
+    outward.run()
     accept = names["accept"]
     assert callable(accept)
     assert len(heard) >= 3
