@@ -225,6 +225,7 @@ def run(
     in time expires; what a new list has found is held. Old lists and missing prices freeze the
     desk, as [freeze] in desk.toml says. Whatever stops a pass, the next one goes on from it.
     A worker (--watch) reads the settings anew for each pass; -o jsonl tells what moves at once.
+    In the end [hooks] are told of what changed; a hook that does not take it holds up nothing.
 
     \b
     Exit codes: 0 done, also with nothing to do or when another run is at it; 7 of some

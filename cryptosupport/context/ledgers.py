@@ -47,8 +47,7 @@ class WithLedger(Privacy):
     def _told_by_others(self) -> list[Path]:
         """The files that the desk's own programs write, and that decide about money too."""
         balances = self.desk.intake.balances_file(self.folder)
-        programs = self.desk.screening.programs
-        return [*self.desk.prices.paths(self.folder), *([] if balances is None else [balances]), *programs]
+        return [*self.desk.prices.paths(self.folder), *([] if balances is None else [balances]), *self.desk.programs]
 
     def ledger_engine(self) -> Engine:
         """The database of the ledger, as it is."""

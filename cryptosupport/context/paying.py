@@ -35,7 +35,8 @@ def _account(wallet: WalletSettings, settings: ChainSettings, source: str) -> Ac
     return Account(settings.name, network, wallet.name, source, settings.by_symbol)
 
 
-def _is_gone(holder: str) -> bool:
+
+def is_gone(holder: str) -> bool:
     """Whether a worker of this machine has ended; of other machines nobody can tell."""
     import os
     import socket
@@ -81,13 +82,13 @@ class WithPaying(WithGuards):
 
         bump = self.desk.bump
         return Paying(
-            ledger, premises, self.people, tuple(self._versions[1]), self._holder, _is_gone,
+            ledger, premises, self.people, tuple(self._versions[1]), self.holder, is_gone,
             resend=milliseconds(bump.resend), bump=milliseconds(bump.after),
             give_up=milliseconds(bump.give_up), alarms=self.alarms,
         )  # fmt: skip
 
     @cached_property
-    def _holder(self) -> str:
+    def holder(self) -> str:
         """What no other worker is called."""
         import os
         import socket

@@ -55,6 +55,8 @@ def one_pass(
             noted.paid = pay(context.paying(ledger, premises), context.paying_wallets, context.till)
             moved |= noted.paid.moved
             context.tell_paid(noted.paid)
+        if not dry_run:
+            context.tell_hooks()
         return list(paid_records(ledger, moved.values(), context.coin))
 
 
@@ -160,7 +162,7 @@ def _write(context: Context, noted: _Noted, run: LastRun, path: Path) -> None:
 
 def _gauges(context: Context, noted: _Noted, now: int) -> list[Gauge]:
     """What the pass found in ledger and wallets; of a pass that failed, what can still be told."""
-    from cryptosupport.desk.measure import gauges_of_ledger, gauges_of_wallets, waiting
+    from cryptosupport.desk.measure import gauges_of_hooks, gauges_of_ledger, gauges_of_wallets, waiting
     from cryptosupport.ledger.schema import status
 
     if noted.ledger is None:
@@ -170,6 +172,7 @@ def _gauges(context: Context, noted: _Noted, now: int) -> list[Gauge]:
     try:
         states = status(context.ledger_engine())["withdrawals"]
         gauges += gauges_of_ledger(waiting(noted.ledger, states), wallets, now)
+        gauges += gauges_of_hooks(context.standings(), now)
         chains = {each.name: each for it in wallets for each in context.chain_settings(it.chain)}
         assets = {name: each.by_symbol for name, each in chains.items()}
         gauges += gauges_of_wallets(wallets, {} if noted.paid is None else noted.paid.holds, assets)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import say
-from cryptosupport.context.paying import WithPaying
+from cryptosupport.context.telling import WithHooks
 from cryptosupport.domain.errors import BadInput, BadSettings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptosupport.signers.local import LocalSigner
 
 
-class WithServing(WithPaying):
+class WithServing(WithHooks):
     """What answers as the signer of a wallet."""
 
     def serve(self, name: str, path: Path, uids: Collection[int], group: bool) -> None:

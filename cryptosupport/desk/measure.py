@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cryptosupport.domain.books import Ledger, Wanted
+from cryptosupport.domain.events import Standing
 from cryptosupport.domain.metrics import Gauge, Labels, LastRun
 from cryptosupport.domain.money import Asset, format_base_units
 from cryptosupport.domain.payouts import OVER, Step
@@ -117,6 +118,19 @@ def gauges_of_wallets(
             for name, values in floats.items()
         ),
     ]
+
+
+def gauges_of_hooks(standings: Mapping[str, Standing], now: int) -> list[Gauge]:
+    """What is due to each hook; nothing where there are no hooks."""
+    ages = {name: 0 if it.since is None else max(now - it.since, 0) for name, it in standings.items()}
+    due: dict[Labels, str] = {(name,): str(it.due) for name, it in standings.items()}
+    oldest: dict[Labels, str] = {(name,): _seconds(age) for name, age in ages.items()}
+    gauges = [
+        Gauge("cryptosupport_hook_due", "Changes that a hook has not taken yet.", ("hook",), due),
+        Gauge("cryptosupport_hook_oldest_due_age_seconds", "How long the first of them waits by now; 0 without one.",
+              ("hook",), oldest),
+    ]  # fmt: skip
+    return gauges if standings else []
 
 
 def _one(value: str) -> dict[Labels, str]:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from cryptosupport import __version__
 from cryptosupport.domain.audit import SEALED, Act, Entry, Head, bound, spelt
 from cryptosupport.domain.errors import Tampered
+from cryptosupport.domain.events import FROM, NONCE, TO, TXID, VOUT
 from cryptosupport.domain.withdrawals import Withdrawal, canonical, seal
 from cryptosupport.ledger import tables
 from cryptosupport.ledger.sums import chunks
@@ -108,12 +109,14 @@ def told(after: Withdrawal, before: Withdrawal | None = None, act: Act | None = 
     """What the log says of a withdrawal that is new, or became ``after`` by an ``act``."""
     decision = after.decision
     facts: dict[str, str | None] = {
-        "from": None if before is None else before.state.value,
-        "to": after.state.value,
+        FROM: None if before is None else before.state.value,
+        TO: after.state.value,
         "turn": str(after.turn),
         "version": __version__,
         SEALED: seal(after),
     }
+    if after.txid is not None or after.nonce is not None:
+        facts |= {TXID: after.txid, VOUT: _text(after.vout), NONCE: _text(after.nonce)}
     if before is None or before.turn != after.turn:
         facts |= {"outcome": decision.outcome.value, "policy": decision.policy}
         facts |= {"prices": " ".join(f"{symbol}={usd}" for symbol, usd in decision.prices)}
@@ -130,6 +133,10 @@ def entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
     while page := connection.execute(query.where(_A.number > after)).all():
         yield from map(entry_of, page)
         after = page[-1].number
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _maker(withdrawal: Withdrawal) -> str:

@@ -11,7 +11,7 @@ from cryptosupport.domain.withdrawal_record import moment
 from cryptosupport.ledger import tables
 from cryptosupport.ledger.engine import bare_url, is_made, place, reading, writing
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this version of the program works with: the number of the last step in `migrations`."""
 
 _REVISION = table(tables.REVISION, column("version_num"))

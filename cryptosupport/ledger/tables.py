@@ -380,3 +380,33 @@ attempt = Table(
     Column("sent_at", BigInteger),
     Column("said", Text),
 )
+
+# -- hooks -----------------------------------------------------------------------------------------------------------
+
+# Who is told of changes, and which worker does that.
+hook = Table(
+    "hook",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("heard", BigInteger, nullable=False),  # the last entry of the audit log that was looked at for it
+    Column("named_at", BigInteger, nullable=False),  # when a worker last had it in its settings
+    Column("rests", Integer, nullable=False),
+    Column("rests_until", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+# What it has not taken yet; of each withdrawal only the first one may be told.
+hook_due = Table(
+    "hook_due",
+    metadata,
+    Column("hook", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # of the entry in the audit log
+    Column("request_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Index(None, "hook", "request_id", "number"),
+)

@@ -13,30 +13,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import queue
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cryptosupport.domain.errors import BadInput, NodeFailed
+from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.requestlines import json_fields
 from cryptosupport.domain.verdicts import ProviderVerdict
-from cryptosupport.outside.processes import OutOfTime, RunFailed, run
+from cryptosupport.outside.asking import Address, Asked, Asking, Program
 from cryptosupport.transport.hooks import HookNode
-from cryptosupport.transport.masking import legible
 
 if TYPE_CHECKING:
     from cryptosupport.domain.ports import Clock
     from cryptosupport.settings import Hook
 
 SCHEMA = "cryptosupport.screening/1"
-AT_ONCE = 8
-"""Questions that are asked at the same time."""
-GRACE = 0.5
-"""Seconds beyond its timeout after which a question is given up though its thread hangs, as in a name server."""
 LONGEST_REASON = 200
 
 _OUTCOMES = {"allow": Outcome.ALLOW, "hold": Outcome.HOLD, "deny": Outcome.DENY}
@@ -50,9 +41,10 @@ class Provider:
     """
 
     def __init__(self, hook: Hook, secret: str | None, clock: Clock) -> None:
-        self._clock = clock
-        self._seconds = hook.timeout_ms / 1000
-        self._asked = _Address(hook, secret, clock) if hook.command is None else _Program(hook.command, clock)
+        self._asked: Asked = (
+            Address(lambda: HookNode(hook, secret, clock)) if hook.command is None else Program(hook.command, clock)
+        )
+        self._asking = Asking(self._asked, hook.timeout_ms / 1000, clock)
         self._known: dict[bytes, ProviderVerdict] = {}
 
     @property
@@ -76,24 +68,9 @@ class Provider:
         written = [_written(question) for question in questions]
         keys = [hashlib.sha256(text).digest() for text in written]
         unasked = {key: text for key, text in zip(keys, written, strict=True) if key not in self._known}
-        answers = _Round(self._verdict, self._no_answer_in_time, self._clock, self._seconds + GRACE).all(unasked)
+        answers = self._asking.all(unasked, self._read, self._no_answer)
         self._known |= {key: verdict for key, verdict in answers.items() if not verdict.unknown}
         return [self._known.get(key) or answers[key] for key in keys]
-
-    def _verdict(self, question: bytes, stopped: Callable[[], bool]) -> ProviderVerdict:
-        deadline = self._clock.monotonic() + self._seconds
-        if self._clock.monotonic() >= self._clock.ends_at:
-            return self._no_answer_in_time()
-        try:
-            return self._read(self._asked.ask(question, deadline, stopped))
-        except OutOfTime:
-            return self._no_answer_in_time()
-        except RunFailed as failure:
-            return self._no_answer(f"{failure}")
-        except NodeFailed as failure:
-            if failure.reason == "timeout":
-                return self._no_answer_in_time()
-            return self._no_answer(failure.message.removeprefix(f"{failure.node}: "))
 
     def _read(self, answer: bytes) -> ProviderVerdict:
         try:
@@ -108,129 +85,8 @@ class Provider:
             return self._no_answer('answers with a "reason" that is no text')
         return ProviderVerdict(outcome, self._asked.legible(reason, LONGEST_REASON).strip())
 
-    def _no_answer_in_time(self) -> ProviderVerdict:
-        ended = self._clock.monotonic() >= self._clock.ends_at
-        return self._no_answer(f"no answer {'before the time was up' if ended else f'within {self._seconds:g} s'}")
-
     def _no_answer(self, why: str) -> ProviderVerdict:
         return ProviderVerdict.no_answer(self._asked.legible(f"{self.name}: {why}", LONGEST_REASON))
-
-
-class _Program:
-    """A program, started anew for each question."""
-
-    def __init__(self, command: Sequence[str], clock: Clock) -> None:
-        self.name = Path(command[0]).name
-        self._command = command
-        self._clock = clock
-
-    def ask(self, question: bytes, deadline: float, stopped: Callable[[], bool]) -> bytes:
-        """What it prints. Raises `OutOfTime`, `RunFailed`."""
-        return run(
-            self._command,
-            question,
-            lambda: stopped() or self._clock.monotonic() >= min(deadline, self._clock.ends_at),
-        )
-
-    def legible(self, text: str, limit: int) -> str:
-        """``text`` as it may be shown."""
-        return legible(text, (), limit)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Address:
-    """A URL, with a connection for each question that is under way; they are used again."""
-
-    def __init__(self, hook: Hook, secret: str | None, clock: Clock) -> None:
-        self._given = (hook, secret, clock)
-        self._first = HookNode(*self._given)
-        self._idle = [self._first]
-        self._all = [self._first]
-        self.name = self._first.name
-
-    def ask(self, question: bytes, deadline: float, stopped: Callable[[], bool]) -> bytes:
-        """What is answered. Raises `NodeFailed`."""
-        try:
-            node = self._idle.pop()
-        except IndexError:
-            node = HookNode(*self._given)
-            self._all.append(node)
-        try:
-            return node.ask(question, deadline)
-        finally:
-            self._idle.append(node)
-
-    def legible(self, text: str, limit: int) -> str:
-        """``text`` as it may be shown: without the secrets of the URL and the header."""
-        return self._first.legible(text, limit)
-
-    def close(self) -> None:
-        """Close all connections."""
-        for node in self._all:
-            node.close()
-
-
-class _Round:
-    """Questions that are asked together, each in a thread of its own that nobody waits for longer than ``longest``."""
-
-    def __init__(
-        self,
-        verdict: Callable[[bytes, Callable[[], bool]], ProviderVerdict],
-        overdue: Callable[[], ProviderVerdict],
-        clock: Clock,
-        longest: float,
-    ) -> None:
-        self._verdict, self._overdue, self._clock, self._longest = verdict, overdue, clock, longest
-        self._stop = threading.Event()
-        self._told: queue.SimpleQueue[tuple[bytes, ProviderVerdict | Exception]] = queue.SimpleQueue()
-        self._asking: dict[bytes, tuple[threading.Thread, float]] = {}
-
-    def all(self, questions: Mapping[bytes, bytes]) -> dict[bytes, ProviderVerdict]:
-        """The verdict on each, by its key."""
-        waiting = deque(questions.items())
-        answers: dict[bytes, ProviderVerdict] = {}
-        try:
-            while waiting or self._asking:
-                while waiting and len(self._asking) < AT_ONCE:
-                    self._begin(*waiting.popleft())
-                answers |= self._next()
-        except BaseException:  # Ctrl-C, mostly: no program may outlive us
-            self._stop.set()
-            until = self._clock.monotonic() + GRACE
-            for thread, _ in self._asking.values():
-                if thread.ident is not None:  # it was started
-                    thread.join(max(0.0, until - self._clock.monotonic()))
-            raise
-        return answers
-
-    def _begin(self, key: bytes, question: bytes) -> None:
-        thread = threading.Thread(target=self._work, args=(key, question), daemon=True)
-        self._asking[key] = (thread, self._clock.monotonic() + self._longest)
-        thread.start()
-
-    def _work(self, key: bytes, question: bytes) -> None:
-        try:
-            self._told.put((key, self._verdict(question, self._stop.is_set)))
-        except Exception as error:  # raised again in `_next`, in the thread that asks
-            self._told.put((key, error))
-
-    def _next(self) -> dict[bytes, ProviderVerdict]:
-        """What comes next: an answer, or those that did not come in time."""
-        now = self._clock.monotonic()
-        late = [key for key, (_, until) in self._asking.items() if until <= now]
-        if late:
-            for key in late:
-                del self._asking[key]
-            return dict.fromkeys(late, self._overdue())
-        try:
-            key, said = self._told.get(timeout=min(until for _, until in self._asking.values()) - now)
-        except queue.Empty:
-            return {}
-        if isinstance(said, Exception):
-            raise said
-        return {key: said} if self._asking.pop(key, None) is not None else {}
 
 
 def _written(question: Mapping[str, object]) -> bytes:

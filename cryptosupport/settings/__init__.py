@@ -37,6 +37,7 @@ from cryptosupport.settings.guards import (
     PrivacySettings,
     ScreeningSettings,
 )
+from cryptosupport.settings.hooks import EventHook
 from cryptosupport.settings.values import is_reference, milliseconds
 from cryptosupport.settings.wallets import FloatSettings, WalletSettings, amount_faults, load_wallets
 
@@ -48,6 +49,7 @@ __all__ = [
     "DeskIdentity",
     "DeskSettings",
     "Endpoint",
+    "EventHook",
     "FeeSettings",
     "FloatSettings",
     "FreezeSettings",

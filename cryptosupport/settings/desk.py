@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cryptosupport.settings.guards import ApprovalSettings, FreezeSettings, PrivacySettings, ScreeningSettings
+from cryptosupport.settings.hooks import EventHook, check_names
 from cryptosupport.settings.paying import BumpSettings
 from cryptosupport.settings.reading import Section, is_there, read
 from cryptosupport.settings.values import (
@@ -145,6 +146,16 @@ class DeskSettings(Section, frozen=True):
     freeze: FreezeSettings = FreezeSettings()
     privacy: PrivacySettings = PrivacySettings()
     bump: BumpSettings = BumpSettings()
+    hooks: dict[str, EventHook] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_names(self.hooks)
+
+    @property
+    def programs(self) -> tuple[Path, ...]:
+        """The programs that are run: who can write one of them runs what they like as this desk."""
+        told = [hook.program for hook in self.hooks.values() if hook.program is not None]
+        return (*self.screening.programs, *told)
 
 
 def load_desk(folder: Path) -> DeskSettings:

@@ -1,10 +1,11 @@
-"""Questions to somebody outside, over HTTP: one POST each, short answers, one deadline with all that is tried in it."""
+"""What somebody outside is asked or told over HTTP: one POST each, short answers, one deadline for all tries."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from cryptosupport.domain.events import signature
 from cryptosupport.settings import Endpoint
 from cryptosupport.transport.http import Answer, HttpNode
 from cryptosupport.transport.login import Token
@@ -47,6 +48,24 @@ class HookNode(HttpNode):
     def words(self, answer: Answer) -> str:
         """Nothing: what is said beside an answer may repeat what a customer told us."""
         return ""
+
+
+class SignedNode(HookNode):
+    """The address of a hook that is told things which are signed with ``key``, each time with the time."""
+
+    def __init__(self, hook: Hook, secret: str | None, key: bytes, clock: Clock) -> None:
+        super().__init__(hook, secret, clock)
+        self._key = key
+        if secret is None:
+            self._login.missing = "refuses it: does it know the same secret, and is its clock right?"
+
+    def headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        """The time, and the signature of time and body."""
+        timestamp = str(self._until.now())
+        return [
+            (b"X-Cryptosupport-Timestamp", timestamp.encode()),
+            (b"X-Cryptosupport-Signature", signature(self._key, timestamp, body).encode()),
+        ]
 
 
 class _Until:

@@ -139,6 +139,10 @@ class HttpNode:
                 self.back_off(attempt, problem, retry)
         raise AssertionError("the last attempt raises")
 
+    def headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        """Further headers of a request with this body, made each time that it goes out: none."""
+        return []
+
     def back_off(self, attempt: int, problem: Transient, retry: bool) -> None:
         """Wait before the next attempt, or raise `NodeFailed` when there is to be none."""
         if not retry or attempt >= TRIES - 1 or (problem.wait or 0) > LONGEST_WAIT:
@@ -219,6 +223,7 @@ class HttpNode:
             headers.append((b"Authorization", login))
         if body is not None:
             headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
+            headers += self.headers_for(body)
         scheme, host, port = self._origin
         url = httpcore2.URL(scheme=scheme, host=host, port=port, target=f"{target}{self._query}".encode("ascii"))
         # `DeadlineBackend` reads these as points in time; connections are waited for before, by `_slots`.

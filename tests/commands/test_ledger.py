@@ -25,9 +25,9 @@ def desk(configs: Configs, ledger_url: str) -> None:
 def test_an_upgrade_makes_a_ledger_and_says_so(run: Program, ledger_engine: Engine) -> None:
     done = run("ledger", "upgrade")
     url = bare_url(ledger_engine)
-    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{url}: a new ledger, at revision 0003\n", "")
-    assert run("ledger", "upgrade").stdout == f"{url}: up to date, at revision 0003\n"
-    assert run("ledger", "upgrade", "--json").json == {"url": url, "before": "0003", "after": "0003"}
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{url}: a new ledger, at revision 0004\n", "")
+    assert run("ledger", "upgrade").stdout == f"{url}: up to date, at revision 0004\n"
+    assert run("ledger", "upgrade", "--json").json == {"url": url, "before": "0004", "after": "0004"}
 
 
 @pytest.mark.usefixtures("desk")
@@ -37,7 +37,7 @@ def test_the_status_of_a_ledger_that_is_not_there_makes_none(
     done = run("ledger", "status", "--json")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.json["url"] == bare_url(ledger_engine)
-    assert (done.json["revision"], done.json["head"], done.json["withdrawals"]) == (None, "0003", {})
+    assert (done.json["revision"], done.json["head"], done.json["withdrawals"]) == (None, "0004", {})
     assert "none: the first `withdraw submit` makes the tables" in run("ledger", "status").stdout
     assert not (tmp_path / "data").exists()
 
@@ -61,7 +61,7 @@ def test_the_status_counts_withdrawals_by_state(run: Program, ledger_engine: Eng
     told = run("ledger", "status", "--json").json
     assert (told["withdrawals"], told["last_decision_at"]) == ({"approved": 2, "held": 1}, "2026-11-21T12:00:00Z")
     lines = [line.split() for line in run("ledger", "status").stdout.splitlines()]
-    assert lines[2:3] + lines[4:7] == [["revision", "0003"], ["withdrawals", "3"], ["approved", "2"], ["held", "1"]]
+    assert lines[2:3] + lines[4:7] == [["revision", "0004"], ["withdrawals", "3"], ["approved", "2"], ["held", "1"]]
     assert lines[7] == ["last", "decision", "2026-11-21T12:00:00Z"]
 
 
@@ -71,7 +71,7 @@ def test_an_older_ledger_is_shown_with_what_to_do(run: Program, ledger_engine: E
     stamp(ledger_engine, "0000")
     done = run("ledger", "status")
     assert done.exit_code == 0
-    assert "0000 (this program needs 0003: run `cryptosupport ledger upgrade`)" in done.stdout
+    assert "0000 (this program needs 0004: run `cryptosupport ledger upgrade`)" in done.stdout
 
 
 @pytest.mark.usefixtures("desk")

@@ -63,7 +63,7 @@ def ledger(ledger_engine: Engine) -> Engine:
         connection.execute(insert(tables.note), [a_row(tables.note, withdrawal_id=1)])
         for table in (tables.window, tables.audit, tables.statement, tables.change, tables.freeze):
             connection.execute(insert(table), [a_row(table)])
-        for table in (tables.screen_list, tables.screen_entry):
+        for table in (tables.screen_list, tables.screen_entry, tables.hook, tables.hook_due):
             connection.execute(insert(table), [a_row(table)])
         connection.execute(insert(tables.purse), [a_row(tables.purse)])
         connection.execute(insert(tables.payout), [a_row(tables.payout, id=1, fee=UINT256)])
@@ -238,5 +238,5 @@ def test_a_ledger_of_an_older_version_is_copied_before_it_is_upgraded(ledger: En
     if ledger.dialect.name == "sqlite":
         assert back_up(ledger, tmp_path / "copy.db")["withdrawal"] == 4
     else:
-        with pytest.raises(BadSettings, match="at revision 0000 and this program copies 0003: use pg_dump"):
+        with pytest.raises(BadSettings, match="at revision 0000 and this program copies 0004: use pg_dump"):
             back_up(ledger, tmp_path / "copy.db")

@@ -105,7 +105,7 @@ def test_an_upgrade_says_what_it_did_and_a_second_one_does_nothing(ledger_engine
 def test_a_ledger_of_an_older_version_waits_for_the_upgrade(ledger_engine: Engine) -> None:
     schema.ready(ledger_engine)
     stamp(ledger_engine, "0000")
-    with pytest.raises(BadSettings, match=r"is at revision 0000 .* needs 0003.*`cryptosupport ledger upgrade`"):
+    with pytest.raises(BadSettings, match=r"is at revision 0000 .* needs 0004.*`cryptosupport ledger upgrade`"):
         schema.ready(ledger_engine)
     assert schema.status(ledger_engine)["revision"] == "0000"
 
@@ -114,7 +114,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(ledger_engine: Engine) -> Non
     schema.ready(ledger_engine)
     stamp(ledger_engine, "9999")
     for use in (schema.ready, schema.upgrade, schema.status):
-        with pytest.raises(BadSettings, match=r"newer version.* at revision 9999, and this version knows 0003"):
+        with pytest.raises(BadSettings, match=r"newer version.* at revision 9999, and this version knows 0004"):
             use(ledger_engine)
     with reading(ledger_engine) as connection:
         assert schema.revision(connection) == "9999"
@@ -179,7 +179,7 @@ def test_of_several_runs_at_once_one_makes_the_tables_and_the_others_wait(
         run.stdin.close()
         run.stdin = None
     said = [run.communicate(timeout=60) for run in runs]
-    assert said == [("('0003', '0003')\n", "")] * 4
+    assert said == [("('0004', '0004')\n", "")] * 4
     with reading(ledger_engine) as connection:
         assert connection.execute(select(*FRESH)).one() == FIRST
 
@@ -188,7 +188,7 @@ def test_the_status_tells_what_a_ledger_holds(ledger_engine: Engine, tmp_path: P
     empty = schema.status(ledger_engine)
     assert (empty["revision"], empty["head"], empty["withdrawals"], empty["last_decision_at"]) == (
         None,
-        "0003",
+        "0004",
         {},
         None,
     )

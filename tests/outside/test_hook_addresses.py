@@ -17,7 +17,8 @@ from cryptosupport.context.machine import SystemClock
 from cryptosupport.domain.errors import BadSettings
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.verdicts import ProviderVerdict
-from cryptosupport.outside.hooks import AT_ONCE, Provider
+from cryptosupport.outside.asking import AT_ONCE
+from cryptosupport.outside.hooks import Provider
 from cryptosupport.settings import Hook
 from tests import hostile
 from tests.hostile import BAD_ANSWERS, PLAIN, Exchange, HostileNode, Reply

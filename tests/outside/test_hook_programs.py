@@ -16,7 +16,8 @@ import pytest
 from cryptosupport.context.machine import SystemClock
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.verdicts import ProviderVerdict
-from cryptosupport.outside.hooks import AT_ONCE, Provider
+from cryptosupport.outside.asking import AT_ONCE
+from cryptosupport.outside.hooks import Provider
 from cryptosupport.settings import Hook
 from tests.outside.hookkit import (
     ALLOW,
