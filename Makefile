@@ -1,5 +1,6 @@
 # make demo    transactions of every fate on private nodes, requests of every kind at a desk, a payment and its receipt
-# make crash   the program killed at every statement and commit, and run again
+# make crash   the program killed before and after all that it asks and writes, and run again; 2 to 16 workers at once
+# make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n chooses as before
 # make test    linters, types, import rules, tests against real nodes, coverage
 # make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #
@@ -15,6 +16,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PYTHON_IN_VENV := .venv/bin/python
 PROCESSES ?= 2
+MINUTES ?= 5
 
 .PHONY: help
 help:
@@ -36,7 +38,11 @@ test: .venv/.installed-test nodes
 
 .PHONY: crash
 crash: .venv/.installed-test nodes
-	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "killed_at_any or killed_anywhere or dies_anywhere" tests
+	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "killed_at_any or killed_anywhere or dies_anywhere or workers_on_one" tests
+
+.PHONY: soak
+soak: .venv/.installed-test nodes
+	$(PYTHON_IN_VENV) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: .venv/.installed-test nodes

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,34 @@ os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}
 
 __all__ = ["anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
 __all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
+
+
+# -- what tests tell in the end --------------------------------------------------------------------------------------
+
+_TOLD = "told: "
+
+
+class Tell(Protocol):
+    """Have a line printed after all tests, whether they pass or fail: counts and measures that no test asserts."""
+
+    def __call__(self, title: str, line: str) -> None:
+        """Print ``line`` under ``title``."""
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Tell a line; it comes through from other processes of tests too."""
+    return lambda title, line: record_property(f"{_TOLD}{title}", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests told, by title, in order."""
+    reports = [each for some in terminalreporter.stats.values() for each in some if getattr(each, "when", "") == "call"]
+    told = [pair for each in reports for pair in each.user_properties if pair[0].startswith(_TOLD)]
+    for title in dict.fromkeys(title for title, _ in sorted(told)):
+        terminalreporter.section(title.removeprefix(_TOLD))
+        for line in sorted(line for its, line in told if its == title):
+            terminalreporter.line(str(line))
 
 
 @pytest.fixture(autouse=True)

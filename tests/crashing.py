@@ -8,13 +8,18 @@ from collections.abc import Iterator
 ALL = "CRASH_POINTS"
 """The variable that is "all" for every point."""
 
+EVERYWHERE = os.environ.get(ALL) == "all"
+"""Whether it is to be all of them."""
+SHARDS = 2 if EVERYWHERE else 1
+"""Into so many tests the points of one are split, so that they can run beside each other."""
 
-def fatal_points(count: int, step: int, always: int = 1) -> Iterator[int]:
-    """The points from 1 to ``count`` to be killed at: every ``step``-th; with all of them every ``always``-th.
+
+def fatal_points(count: int, step: int) -> Iterator[int]:
+    """The points from 1 to ``count`` to be killed at: all, or every ``step``-th.
 
     The last one, which is behind the last commit, is always one of them.
     """
-    every = always if os.environ.get(ALL) == "all" else step
+    every = 1 if EVERYWHERE else step
     yield from range(1, count, every)
     if count:
         yield count

@@ -1,198 +1,189 @@
-"""`withdraw run` as it pays, killed before and after every statement, commit, node call and signature it makes.
+"""The life of three withdrawals, killed before and after every statement, commit, node call and signer call.
 
-`python -m tests.commands.paying CONFIGS DATA LEDGER NODE SCENARIO` kills a pass at each point in turn, and lets fresh
-passes go on from there: each withdrawal is paid exactly once, whatever the point.
+`python -m tests.commands.paying FOLDER LEDGER NODE STAGES WHO SHARD SHARDS` kills the command of each stage at each
+point in turn, and lets fresh processes go on from there: each withdrawal is settled exactly once, whatever the point.
+WHO is
+
+desk    the desk that holds the key itself: killed at every point (statements on SQLite: to a server, a process that is
+        gone within a transaction is one that is gone before its commit);
+asking  the desk whose key a signer on a socket holds: killed before and after each question to the signer;
+signer  that signer: killed before and after each answer, and each entry in its memory.
+
+Every process is forked from one that has nothing but modules: no connection, no file, no thread.
 """
 
 from __future__ import annotations
 
+import gc
 import json
-import shutil
 import signal
 import sys
-import urllib.request
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import QueuePool
+
 from cryptosupport.commands import run
-from cryptosupport.ledger.tables import metadata
+from cryptosupport.ledger import engine
 from cryptosupport.signers.local import LocalSigner
+from cryptosupport.signers.remote import RemoteSigner
+from cryptosupport.signers.serving import Server
+from cryptosupport.signers.store import Store
 from cryptosupport.transport.http import HttpNode
-from tests.chains.evm_paying.kit import CONTRACT
-from tests.commands.payingdesk import ANN, BEN, ETHER, HOT
-from tests.commands.submitting import LOADED, Points, emptied, in_a_child, recorded, submit, verified
+from tests.commands.payinglife import A_PASS, AMOUNTS, PAYING, Chain, Life
+from tests.commands.submitting import LOADED, Points, in_a_child, recorded, verified
 from tests.crashing import fatal_points
 
-REQUESTS = [("coins", ANN, "1.5", "ETH"), ("tokens", BEN, "7", "USDT"), ("more", BEN, "2", "ETH")]
-AMOUNTS = {"coins": 3 * ETHER // 2, "tokens": 7 * 10**6, "more": 2 * ETHER}
-COMMANDS = {
-    "pay": ("withdraw", "run", "-o", "jsonl"),
-    "bump": ("withdraw", "run", "-o", "jsonl"),
-    "kill": ("withdraw", "kill", "tokens", "--operator", "ops", "--json"),
-}
+QUESTIONS = ("sign", "signed", "high_water", "head", "keep_head")
 ENDS = {"final", "cancelled"}
-STEPS = {"pay": 13, "bump": 29, "kill": 29}
+STEP = 53
 """Of how many points one is enough for `make test`."""
-TOGETHER = (
-    *("cryptosupport.desk.pay", "cryptosupport.desk.run_once", "cryptosupport.chains.evm.paying", "web3", "coincurve"),
-    *("cryptosupport.chains.evm.tools", "cryptosupport.context.paying", "cryptosupport.desk.value_late"),
-)
 
 
-def paying(arguments: list[str], fatal: int) -> Callable[[], list[int]]:
-    """A run that is killed at point ``fatal``: node calls and signatures are points too, before and after each."""
+def watched(who: str, fatal: int, statements: bool = False) -> Points:
+    """The points of this process: those of a desk, or those of a signer."""
+    points = Points(fatal)
+    if who == "desk":
+        points.watch(statements)
+        points.around(HttpNode, "request", "node call")
+    for name in () if who == "signer" else QUESTIONS:
+        points.around(LocalSigner if who == "desk" else RemoteSigner, name, "signer call")
+    if who == "signer":
+        points.around(Server, "_answer", "answer of the signer")
+        points.around(Store, "keep", "entry of the signer")
+    return points
 
-    def work() -> list[int]:
-        points = Points(fatal)
-        points.watch()
-        _around(points, HttpNode, "request")
-        _around(points, LocalSigner, "sign")
-        return [run(arguments), points.passed]
+
+def working(who: str, life: Life, fatal: int) -> Callable[[], list[Any]]:
+    """A command that is killed at point ``fatal``: its exit code, and how many points of which kind it passed."""
+
+    def work() -> list[Any]:
+        points = watched(who, fatal, statements=not life.on_server)
+        return [run(life.command), points.passed, points.kinds]
 
     return work
 
 
-def _around(points: Points, kind: type, name: str) -> None:
-    inner = getattr(kind, name)
+def served(fatal: int, told: Path) -> Callable[[list[str]], None]:
+    """A signer that is killed at point ``fatal``; when it ends it writes how many points it passed to ``told``."""
 
-    def with_points(*args: Any, **kwargs: Any) -> Any:
-        points.reach()
-        done = inner(*args, **kwargs)
-        points.reach()
-        return done
+    def serve(arguments: list[str]) -> None:
+        points = watched("signer", fatal)
+        reach = points.reach
 
-    setattr(kind, name, with_points)
+        def counting(kind: str) -> None:
+            reach(kind)
+            told.write_text(json.dumps([points.passed, points.kinds]), encoding="utf-8")
 
+        points.reach = counting if fatal == 0 else reach  # type: ignore[method-assign]
+        run(arguments)
 
-class Chain:
-    """The node, which goes back to where it began."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._snapshot = self.rpc("evm_snapshot")
-
-    def rpc(self, method: str, *params: object) -> Any:
-        """Ask it."""
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        asked = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return json.load(answer)["result"]
-
-    def back(self, mining: bool) -> None:
-        """As it was in the beginning, with nothing in its pool."""
-        assert self.rpc("evm_revert", self._snapshot)
-        self._snapshot = self.rpc("evm_snapshot")
-        self.rpc("anvil_dropAllTransactions")
-        self.rpc("evm_setAutomine", mining)
-
-    def told(self) -> list[int]:
-        """What was paid: coins to both, tokens, and how many transactions the wallet made."""
-        call = {"to": CONTRACT, "data": "0x70a08231" + BEN[2:].lower().rjust(64, "0")}
-        asked = [
-            self.rpc("eth_getBalance", ANN, "latest"),
-            self.rpc("eth_getBalance", BEN, "latest"),
-            self.rpc("eth_call", call, "latest"),
-            self.rpc("eth_getTransactionCount", HOT, "latest"),
-        ]
-        return [int(each, 16) for each in asked]
+    return serve
 
 
-def kill_everywhere(configs: str, data: str, url: str, node: str, scenario: str) -> dict[str, Any]:
-    """Kill a command at each point in turn, and let passes go on: how many points, and where something was wrong."""
-    chain = Chain(node)
-    here, made, slow = Path(data) / "now", Path(data) / "made", url.startswith("postgresql")
-    folders = ["--configs", configs, "--data", str(here)]
-    one_pass, command = [*folders, "withdraw", "run", "-o", "jsonl"], [*folders, *COMMANDS[scenario]]
+class Killing:
+    """One stage, whose command is killed."""
 
-    def fresh() -> None:
-        shutil.rmtree(here, ignore_errors=True)
-        if made.exists():
-            shutil.copytree(made, here)
-            if slow:
-                assert in_a_child(copied(url))[0] == 0
-        else:
-            chain.back(mining=True)
-            here.mkdir(mode=0o700, parents=True)
-            _prepare(folders, url)
-            if scenario != "pay":  # all are on their way, and no block takes them
-                chain.back(mining=False)
-                in_a_child(submit(one_pass, 0))
-            shutil.copytree(here, made)
-            if slow:
-                assert in_a_child(kept(url))[0] == 0
-        chain.back(mining=scenario == "pay")  # the node has forgotten what was on its way
+    def __init__(self, life: Life, who: str, told: Path) -> None:
+        self.life, self.who, self._told = life, who, told
 
-    def faults() -> list[Any]:
+    def killed_at(self, fatal: int) -> tuple[int, Any]:
+        """Bring the stage back and kill it at a point (0: never): how who is killed ended, and what they passed."""
+        self.life.fresh()
+        if self.who != "signer":
+            with self.life.signing():
+                return in_a_child(working(self.who, self.life, fatal))
+        with self.life.signing(served(fatal, self._told)) as end:
+            in_a_child(working("nobody", self.life, 0))
+            ended = end()
+        return ended, None if fatal else [0, *json.loads(self._told.read_text(encoding="utf-8"))]
+
+    def faults(self) -> list[Any]:
         """What is not as it has to be when some passes have gone on and all is final."""
-        codes: list[int | None] = []
-        states: dict[str, str] = {}
-        while len(codes) < 4 and not (states and all(state in ENDS for state in states.values())):
-            codes.append((in_a_child(submit(one_pass, 0))[1] or [None])[0])
-            chain.rpc("anvil_mine", hex(100))
-            states = {row[1]: row[2] for row in in_a_child(recorded(configs, str(here)))[1][0]}
-        wrong = in_a_child(verified(configs, str(here)))[1]
-        paid = [units if states[name] == "final" else 0 for name, units in AMOUNTS.items()]
-        expected = [paid[0], paid[2], paid[1], len(states)]
-        sound = set(codes) == {0} and set(states.values()) <= ENDS and not wrong and chain.told() == expected
-        return [] if sound else [codes, states, chain.told(), expected, wrong]
+        life, codes, states = self.life, list[Any](), dict[str, str]()
+        wrong: list[str] = ["nothing was done"]
+        with life.signing():
+            while len(codes) < 5 and not (states and all(state in ENDS for state in states.values())):
+                ended, done = in_a_child(self._goes_on(last=bool(codes)))
+                code, states, wrong = done or [ended, states, wrong]
+                codes.append(code)
+                life.chain.mine()
+        paid = [units if states.get(name) == "final" else 0 for name, units in AMOUNTS.items()]
+        expected = [paid[0], paid[2], paid[1], len(AMOUNTS)]
+        sound = set(codes) == {0} and set(states.values()) <= ENDS and not wrong and life.chain.told() == expected
+        return [] if sound else [codes, states, life.chain.told(), expected, wrong]
 
-    fresh()
-    _, (code, points) = in_a_child(paying(command, 0))
-    found = [] if not (wrong := faults()) else [[0, wrong]]
-    for fatal in fatal_points(points, STEPS[scenario] * (2 if slow else 1), 4 if slow else 1):
-        fresh()
-        killed, _ = in_a_child(paying(command, fatal))
-        wrong = faults()
-        if killed not in (-signal.SIGKILL, 0) or wrong:  # with 0 it made fewer points than the run that counted them
-            found.append([fatal, killed, wrong])
-    return {"points": points, "exit_code": code, "wrong": found}
+    def _goes_on(self, last: bool) -> Callable[[], list[Any]]:
+        """A pass; where it may be the last one, everything is audited and reconciled too."""
+        configs, data = self.life.folders[1], self.life.folders[3]
 
+        def work() -> list[Any]:
+            code = run([*self.life.folders, *A_PASS])
+            if not last:
+                return [code, {}, []]
+            states = {row[1]: row[2] for row in recorded(configs, data)()[0]}
+            wrong = verified(configs, data)()
+            if set(states.values()) <= ENDS and run([*self.life.folders, "reconcile"]):
+                wrong.append("the ledger and the chain cannot be reconciled")
+            return [code, states, wrong]
 
-def kept(url: str) -> Callable[[], None]:
-    """Keep all rows of a database of PostgreSQL as they are, to be copied."""
-    return lambda: _on_server(
-        url, ["create schema made", *(f"create table made.{name} as table public.{name}" for name in _tables())]
-    )
-
-
-def copied(url: str) -> Callable[[], None]:
-    """Have the database hold the rows that were kept."""
-    return lambda: _on_server(
-        url,
-        [
-            "alter table audit disable trigger user",
-            f"truncate {', '.join(_tables())}",
-            *(f"insert into public.{name} select * from made.{name}" for name in _tables()),
-            "alter table audit enable trigger user",
-        ],
-    )
+        return work
 
 
-def _tables() -> list[str]:
-    return [f'"{table.name}"' for table in metadata.sorted_tables]
+def warm(killing: Killing) -> None:
+    """Import, once and here, what the processes of a point import."""
+
+    def modules() -> list[str]:
+        run(killing.life.command)
+        killing._goes_on(last=True)()
+        return sorted(sys.modules)
+
+    killing.life.fresh()
+    with killing.life.signing():
+        _, names = in_a_child(modules)
+    for name in names:
+        with suppress(ImportError):
+            import_module(name)
+    assert threading.active_count() == 1
+    gc.collect()
+    gc.freeze()
 
 
-def _on_server(url: str, statements: list[str]) -> None:
-    import psycopg
+def kill_everywhere(killing: Killing, shard: int, shards: int) -> dict[str, Any]:
+    """Kill the command of a stage at each point in turn, and let passes go on: which points, and what was wrong.
 
-    with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
+    Of several ``shards`` this is one: every so manieth point.
+    """
+    ended, (code, points, kinds) = killing.killed_at(0)
+    found = [[0, ended, wrong]] if (wrong := killing.faults()) or ended or code else []
+    killed = 0
+    for fatal in list(fatal_points(points, STEP))[shard::shards]:
+        ended, _ = killing.killed_at(fatal)
+        killed += ended == -signal.SIGKILL
+        wrong = killing.faults()
+        if ended not in (-signal.SIGKILL, 0) or wrong:  # with 0 it made fewer points than the run that counted them
+            found.append([fatal, ended, wrong])
+    return {"points": points, "kinds": kinds, "killed": killed, "wrong": found}
 
 
-def _prepare(folders: list[str], url: str) -> None:
-    if url.startswith("postgresql"):
-        in_a_child(emptied(url))
-    for name, destination, amount, asset in REQUESTS:
-        facts = {"request-id": name, "customer": "c", "asset": asset, "chain": "ethereum"}
-        facts |= {"amount": amount, "destination": destination}
-        options = [part for key, text in facts.items() for part in (f"--{key}", text)]
-        in_a_child(submit([*folders, "withdraw", "submit", *options], 0))
+def main(folder: str, url: str, node: str, stages: str, who: str, shard: str, shards: str) -> None:
+    """Print what came of each stage, as JSON."""
+    engine.NullPool = QueuePool  # type: ignore[attr-defined]  # a connection a process, and not one a transaction
+    for module in (*LOADED, *PAYING):
+        import_module(module)
+    chain, told = Chain(node), Path(folder) / "told"
+    done: dict[str, Any] = {}
+    for stage in stages.split(","):
+        killing = Killing(Life(Path(folder), url, chain, stage, who != "desk"), who, told)
+        if not done:
+            warm(killing)
+        done[stage] = kill_everywhere(killing, int(shard), int(shards))
+    print(json.dumps(done))
 
 
 if __name__ == "__main__":
-    for module in (*LOADED, *TOGETHER):  # once, here, and not in every child
-        import_module(module)
-    print(json.dumps(kill_everywhere(*sys.argv[1:])))
+    main(*sys.argv[1:])

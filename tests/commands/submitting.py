@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,7 @@ from cryptosupport.desk.verify_audit import verify
 from cryptosupport.domain.books import Wanted
 from cryptosupport.ledger.engine import is_made, reading
 from cryptosupport.ledger.schema import revision
+from cryptosupport.ledger.tables import metadata
 from tests.crashing import fatal_points
 
 LOADED = (
@@ -41,29 +43,37 @@ class Points:
 
     def __init__(self, fatal: int) -> None:
         self.passed = 0
+        self.kinds: Counter[str] = Counter()
         self._fatal = fatal
 
-    def reach(self) -> None:
-        """One more point."""
+    def reach(self, kind: str) -> None:
+        """One more point; its kind says what is about to happen, or has happened."""
         self.passed += 1
+        self.kinds[kind] += 1
         if self.passed == self._fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def watch(self) -> None:
+    def around(self, owner: type, name: str, kind: str) -> None:
+        """Every call of a method is a point before it and one after it."""
+        inner = getattr(owner, name)
+
+        def with_points(*args: Any, **kwargs: Any) -> Any:
+            self.reach(kind)
+            done = inner(*args, **kwargs)
+            self.reach(kind)
+            return done
+
+        setattr(owner, name, with_points)
+
+    def watch(self, statements: bool = True) -> None:
         """Every statement is a point, and every commit is one before and one after it."""
 
         def statement(*_: object) -> None:
-            self.reach()
+            self.reach("statement")
 
-        event.listen(Engine, "before_cursor_execute", statement)
-        commit = DefaultDialect.do_commit
-
-        def committing(dialect: DefaultDialect, connection: Any) -> None:
-            self.reach()
-            commit(dialect, connection)
-            self.reach()
-
-        DefaultDialect.do_commit = committing  # type: ignore[method-assign]
+        if statements:
+            event.listen(Engine, "before_cursor_execute", statement)
+        self.around(DefaultDialect, "do_commit", "commit")
 
 
 def in_a_child(work: Callable[[], object]) -> tuple[int, Any]:
@@ -140,6 +150,43 @@ def emptied(url: str) -> Callable[[], None]:
             connection.execute("create schema public")
 
     return work
+
+
+def kept(url: str) -> Callable[[], None]:
+    """Keep all rows of a database of PostgreSQL as they are, to be copied."""
+    return lambda: _on_server(
+        url,
+        [
+            "drop schema if exists made cascade",
+            "create schema made",
+            *(f"create table made.{name} as table public.{name}" for name in _tables()),
+        ],
+    )
+
+
+def copied(url: str) -> Callable[[], None]:
+    """Have the database hold the rows that were kept."""
+    return lambda: _on_server(
+        url,
+        [
+            "alter table audit disable trigger user",
+            *(f"delete from public.{name}" for name in reversed(_tables())),  # quicker than to truncate them all
+            *(f"insert into public.{name} select * from made.{name}" for name in _tables()),
+            "alter table audit enable trigger user",
+        ],
+    )
+
+
+def _tables() -> list[str]:
+    return [f'"{table.name}"' for table in metadata.sorted_tables]
+
+
+def _on_server(url: str, statements: list[str]) -> None:
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
 
 
 def kill_everywhere(configs: str, data: str, source: str, url: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A pass that pays, killed anywhere: what was approved is paid exactly once all the same."""
+"""Payments, a bump and a cancel, killed anywhere: each withdrawal is settled exactly once all the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,28 +15,85 @@ from cryptosupport.outside.nodes import Anvil
 from tests.chains.evm_paying import tokens
 from tests.chains.evm_paying.kit import CONTRACT
 from tests.commands.payingdesk import ETHER, HOT, KEY, write_settings
-from tests.conftest import ROOT
+from tests.commands.payinglife import COMMANDS, NODE
+from tests.conftest import ROOT, Tell
+from tests.crashing import EVERYWHERE, SHARDS
 
 TOKEN = f'[assets.USDT]\ndecimals = 6\ncontract = "{CONTRACT}"\n'
+CAPS = "".join(f'[hot.caps.{each}]\nper_transaction = "10"\nper_hour = "50"\n' for each in ("ETH", "USDT"))
+Told = dict[str, dict[str, Any]]
+KINDS = {
+    "desk": {"commit", "node call", "signer call"},
+    "asking": {"signer call"},
+    "signer": {"answer of the signer", "entry of the signer"},
+}
+
+WHO = {"asking": "the desk that asks a signer", "signer": "the signer that it asks"}
 
 
-@pytest.mark.parametrize("scenario", ["pay", "bump", "kill"])
-def test_killed_at_any_point_of_a_payment_it_is_paid_once(
-    tmp_path: Path, ledger_url: str, anvil: Anvil, scenario: str
-) -> None:
+STAGES = list(COMMANDS) if EVERYWHERE else [",".join(COMMANDS)]
+"""The stages of each test: where all points are killed at they can run beside each other."""
+
+
+def kill_everywhere(
+    folder: Path, url: str, anvil: Anvil, stages: str, who: str, shard: int = 0, shards: int = 1
+) -> Told:
+    """Prepare node and settings, and have a process kill at the points of a shard; what it told of each stage."""
     anvil.rpc("anvil_setBalance", HOT, hex(100 * ETHER))
     tokens.place(anvil, CONTRACT, tokens.SILENT, **{HOT: 100 * 10**6})
-    configs = tmp_path / "configs"
-    write_settings(configs, f'["{anvil.url}"]', TOKEN, ledger_url, signer="env:HOT_KEY")
-    with (configs / "desk.toml").open("a", encoding="utf-8") as file:
-        file.write(f'[bump]\nresend = "1ms"\nafter = "{"1ms" if scenario == "bump" else "1h"}"\n')
-    command = [sys.executable, "-m", "tests.commands.paying", configs, tmp_path / "data", ledger_url, anvil.url]
-    env = {**os.environ, "HOT_KEY": KEY, "PYTHONPATH": str(ROOT)}
-    command.append(scenario)
+    signer = "env:HOT_KEY" if who == "desk" else f"socket:{folder / 'now' / 'run' / 'hot.sock'}"
+    write_settings(folder / "configs", f'["{anvil.url}"]', TOKEN, url, signer=signer)
+    write_settings(folder / "signer", "[]", TOKEN, signer="keyring:hot")
+    with (folder / "signer" / "wallets.toml").open("a", encoding="utf-8") as file:
+        file.write(CAPS)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.commands.paying",
+        folder,
+        url,
+        anvil.url,
+        stages,
+        who,
+        str(shard),
+        str(shards),
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)} | ({"HOT_KEY": KEY} if who == "desk" else {})
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=1700, check=False, env=env)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    print(f"{scenario} on {ledger_url.partition(':')[0]}: {told['points']} points")
-    assert told["wrong"] == []
-    assert told["exit_code"] == 0
-    assert told["points"] > 40
+    told: Told = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def say(tell: Tell, url: str, who: str, told: Told) -> None:
+    """How many points there are, of which kinds, and at how many it was killed."""
+    for stage, one in told.items():
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(one["kinds"].items()))
+        place = f"{url.partition(':')[0].partition('+')[0]}, {stage}, {who}"
+        tell("crash points", f"{place}: killed at {one['killed']} of {one['points']} points ({kinds})")
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("stages", STAGES)
+def test_killed_at_any_point_of_a_payment_it_is_settled_once(
+    tmp_path: Path, ledger_url: str, anvil_with: Any, tell: Tell, stages: str, shard: int
+) -> None:
+    told = kill_everywhere(tmp_path, ledger_url, anvil_with(*NODE), stages, "desk", shard, SHARDS)
+    say(tell, ledger_url, f"the desk (part {shard + 1} of {SHARDS})" if SHARDS > 1 else "the desk", told)
+    for one in told.values():
+        assert one["wrong"] == []
+        assert one["kinds"].keys() >= KINDS["desk"]
+        assert one["points"] > 50
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"] if EVERYWHERE else ["sqlite"], indirect=True)
+@pytest.mark.parametrize("who", ["asking", "signer"])
+def test_killed_at_any_point_between_desk_and_signer_it_is_settled_once(
+    tmp_path: Path, ledger_url: str, anvil_with: Any, tell: Tell, who: str
+) -> None:
+    stages = ",".join(COMMANDS if EVERYWHERE else ("pay",))
+    told = kill_everywhere(tmp_path, ledger_url, anvil_with(*NODE), stages, who)
+    say(tell, ledger_url, WHO[who], told)
+    for stage, one in told.items():
+        assert one["wrong"] == []
+        assert one["kinds"].keys() == KINDS[who] - ({"entry of the signer"} if stage == "settle" else set())

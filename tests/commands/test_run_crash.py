@@ -29,7 +29,7 @@ approvals = 1
 def test_killed_at_any_statement_and_commit_the_next_pass_ends_the_same(tmp_path: Path, ledger_url: str) -> None:
     folder = configs(tmp_path / "configs", ledger_url, POLICY)
     command = [sys.executable, "-m", "tests.commands.running", folder, tmp_path / "data", ledger_url]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=1700, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["wrong"] == []

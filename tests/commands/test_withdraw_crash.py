@@ -56,7 +56,7 @@ def test_killed_at_any_statement_and_commit_it_runs_again_and_ends_the_same(tmp_
         [{"request_id": f"r{n}", "amount": amount, "customer": f"c{n % 3}"} for n, amount in enumerate(amounts)],
     )
     command = [sys.executable, "-m", "tests.commands.submitting", "kill", folder, tmp_path / "data", source, ledger_url]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=1700, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["wrong"] == []

@@ -1,0 +1,233 @@
+"""A desk with several wallets on one chain, whose commands and signers are processes forked from one that is warm.
+
+Nobody forks here who has a thread, a connection or a ledger: children begin with modules, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import keyring.core
+
+from cryptosupport.chains.evm.codec import to_checksum
+from cryptosupport.chains.evm.signing import address
+from cryptosupport.commands import run
+from cryptosupport.outside.keyfile import FILE, PASSPHRASE
+from cryptosupport.outside.keyrings import set_password
+from cryptosupport.outside.nodes import Anvil
+from tests.chains.evm_paying import tokens
+from tests.chains.evm_paying.kit import CONTRACT
+from tests.commands.payingdesk import ETHER, write_settings
+from tests.commands.payinglife import PAYING, await_signer
+from tests.commands.submitting import LOADED
+
+KEYS = {f"hot-{number}": f"{0x31 + number:02x}" * 32 for number in range(4)}
+"""The wallets, and their keys."""
+SOURCES = {name: address(key) for name, key in KEYS.items()}
+
+
+@dataclass
+class Child:
+    """A process of the fleet, as long as nobody has asked how it ended."""
+
+    pid: int
+    what: str
+    log: Path
+
+    def ended(self, wait: bool = False) -> int | None:
+        """How it ended (minus the signal, or its exit code), None while it runs."""
+        done, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if done else None
+
+
+@dataclass
+class Fleet:
+    """Processes of a desk in ``folder`` with the ledger at ``url``; ``remote``: signers of their own hold the keys."""
+
+    folder: Path
+    url: str
+    node: Anvil
+    remote: bool
+    desk: str = ""
+    running: list[Child] = field(default_factory=list)
+    signers: dict[str, Child] = field(default_factory=dict)
+
+    def open(self) -> None:
+        """Write settings, fund the wallets, and start the signers."""
+        for module in (*LOADED, *PAYING):
+            import_module(module)
+        place = '"socket:{folder}/run/{name}.sock"' if self.remote else '"env:KEY_{number}"'
+        for configs, signer in (("configs", place), ("signer", '"keyring:{name}"')):
+            asset = f'[assets.USDT]\ndecimals = 6\ncontract = "{CONTRACT}"\n'
+            write_settings(self.folder / configs, f'["{self.node.url}"]', asset, self.url)
+            text = "".join(
+                f'[{name}]\nchain = "ethereum"\nrole = "hot"\naddress = "{SOURCES[name]}"\n'
+                f"signer = {signer.format(folder=self.folder, name=name, number=number)}\n"
+                + "".join(f'[{name}.caps.{of}]\nper_transaction = "10"\nper_hour = "99999"\n' for of in ("ETH", "USDT"))
+                for number, name in enumerate(KEYS)
+            )
+            (self.folder / configs / "wallets.toml").write_text(text, encoding="utf-8")
+            with (self.folder / configs / "desk.toml").open("a", encoding="utf-8") as file:
+                file.write(self.desk)
+        for name in SOURCES.values():
+            self.node.rpc("anvil_setBalance", name, hex(100_000 * ETHER))
+        tokens.place(self.node, CONTRACT, tokens.HONEST, **dict.fromkeys(SOURCES.values(), 10**15))
+        (self.folder / "log").mkdir()
+        if self.remote:
+            assert self.fork(self._hand_out_keys, "keys").ended(wait=True) == 0
+            for name in KEYS:
+                self.serve(name)
+
+    def fork(self, work: Callable[[], int], what: str) -> Child:
+        """Do ``work`` in a process of its own; what it prints goes to a file."""
+        log = self.folder / "log" / what
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid:
+            return Child(pid, what, log)
+        code = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+            code = work()
+            sys.stdout.flush()
+        except BaseException:  # it must not go on as its parent would
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def start(self, what: str, *arguments: str, data: str = "data") -> Child:
+        """Start a command in the background; it prints to the log ``what``."""
+        folders = ["--configs", str(self.folder / "configs"), "--data", str(self.folder / data)]
+
+        def work() -> int:
+            if not self.remote:
+                os.environ |= {f"KEY_{number}": key for number, key in enumerate(KEYS.values())}
+            return run([*folders, *arguments])
+
+        child = self.fork(work, what)
+        self.running.append(child)
+        return child
+
+    def run(self, *arguments: str, data: str = "data") -> tuple[int, str]:
+        """Run a command to its end: its exit code, and what it printed."""
+        (self.folder / "log" / "run").unlink(missing_ok=True)
+        child = self.start("run", *arguments, data=data)
+        code = child.ended(wait=True)
+        self.running.remove(child)
+        assert code is not None
+        return code, child.log.read_text(encoding="utf-8")
+
+    def serve(self, name: str) -> None:
+        """Start the signer of a wallet; one that runs is killed before."""
+        if name in self.signers:
+            self.end(self.signers.pop(name))
+        place = self.folder / "run" / f"{name}.sock"
+        folders = ["--configs", str(self.folder / "signer"), "--data", str(self.folder / "signed")]
+
+        def work() -> int:
+            self._with_keyring()
+            return run([*folders, "signer", "serve", name, "--socket", str(place)])
+
+        self.signers[name] = self.fork(work, f"signer-{name}")
+        await_signer(place)
+
+    def end(self, child: Child) -> None:
+        """Kill a process by its id, unless it has ended by itself."""
+        if child.ended() is None:
+            os.kill(child.pid, signal.SIGKILL)
+            child.ended(wait=True)
+
+    def reap(self) -> list[tuple[Child, int]]:
+        """Those that have ended since the last time."""
+        found = [(each, code) for each in self.running if (code := each.ended()) is not None]
+        self.running = [each for each in self.running if each not in [child for child, _ in found]]
+        return found
+
+    def close(self) -> None:
+        """End all of them."""
+        for each in (*self.running, *self.signers.values()):
+            self.end(each)
+        self.running.clear()
+        self.signers.clear()
+
+    def states(self) -> dict[str, str]:
+        """The state of each withdrawal."""
+        code, text = self.run("withdraw", "list", "-o", "jsonl")
+        assert code == 0, text
+        rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return {each["request_id"]: each["state"] for each in rows}
+
+    def held(self, asset: str, of: str) -> int:
+        """What somebody has on the chain, in base units."""
+        if asset == "ETH":
+            return int(self.node.rpc("eth_getBalance", of, "latest"), 16)
+        call = {"to": CONTRACT, "data": "0x70a08231" + of[2:].lower().rjust(64, "0")}
+        return int(self.node.rpc("eth_call", call, "latest"), 16)
+
+    def sent(self) -> int:
+        """How many transactions of the wallets are in blocks."""
+        return sum(int(self.node.rpc("eth_getTransactionCount", it, "latest"), 16) for it in SOURCES.values())
+
+    def _with_keyring(self) -> None:
+        os.environ |= {FILE: str(self.folder / "keyring"), PASSPHRASE: "correct horse"}
+        os.environ["PYTHON_KEYRING_BACKEND"] = "cryptosupport.outside.keyfile.Keyring"
+        keyring.core.init_backend()
+
+    def _hand_out_keys(self) -> int:
+        self._with_keyring()
+        for name, key in KEYS.items():
+            set_password(name, key)
+        return 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A withdrawal that is asked for: no other has its recipient."""
+
+    number: int
+    base_units: int
+    asset: str
+
+    @property
+    def name(self) -> str:
+        """Its request id."""
+        return f"w-{self.number}"
+
+    @property
+    def recipient(self) -> str:
+        """Whom it pays."""
+        return to_checksum(f"0x{0xA11CE:020x}{self.number:020x}")
+
+    @property
+    def line(self) -> str:
+        """The request."""
+        decimals = 18 if self.asset == "ETH" else 6
+        whole, part = divmod(self.base_units, 10**decimals)
+        facts: dict[str, Any] = {"request_id": self.name, "customer": f"c-{self.number % 41}", "asset": self.asset}
+        facts |= {"chain": "ethereum", "amount": f"{whole}.{part:0{decimals}d}", "destination": self.recipient}
+        return json.dumps(facts) + "\n"
+
+
+def unpaid_or_twice(fleet: Fleet, asked: Iterable[Asked], states: dict[str, str]) -> list[str]:
+    """What the chain says otherwise than the states: final is paid to the base unit, and anything else is not."""
+    wrong = []
+    for each in asked:
+        state, has = states.get(each.name, "unrecorded"), fleet.held(each.asset, each.recipient)
+        if has != (each.base_units if state == "final" else 0):
+            wrong.append(
+                f"{each.name} is {state}, asked for {each.base_units} {each.asset}, and its recipient has {has}"
+            )
+    return wrong
