@@ -1,7 +1,7 @@
 # make demo    transactions of every fate on private nodes, requests of every kind at a desk, and what is said of each
 # make crash   the program killed at every statement and commit, and run again
 # make test    linters, types, import rules, tests against real nodes, coverage
-# make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
+# make bench   the program beside web3.py, cast, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #
 # Each sets up all that it needs: a virtual environment in .venv, and anvil, bitcoind and ssh-keygen in .tools unless they
 # are on PATH.
@@ -40,7 +40,8 @@ crash: .venv/.installed-test nodes
 
 .PHONY: bench
 bench: .venv/.installed-test nodes
-	$(PYTHON_IN_VENV) -m bench
+	tools/install-cast.sh || echo "bench: it goes on without cast" >&2
+	$(PYTHON_IN_VENV) -m bench $(PART)
 
 .PHONY: nodes
 nodes:
