@@ -2,7 +2,7 @@
 # make crash   the program killed before and after all that it asks and writes, and run again; 2 to 16 workers at once
 # make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n chooses as before
 # make test    linters, types, import rules, tests against real nodes, coverage
-# make bench   the program beside web3.py, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
+# make bench   the program beside web3.py, cast, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #
 # Each sets up all that it needs: a virtual environment in .venv, and anvil, bitcoind and ssh-keygen in .tools unless they
 # are on PATH.
@@ -46,7 +46,8 @@ soak: .venv/.installed-test nodes
 
 .PHONY: bench
 bench: .venv/.installed-test nodes
-	$(PYTHON_IN_VENV) -m bench
+	tools/install-cast.sh || echo "bench: it goes on without cast" >&2
+	$(PYTHON_IN_VENV) -m bench $(PART)
 
 .PHONY: nodes
 nodes:

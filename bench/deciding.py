@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import insert, text, update
 
 from bench.measuring import run
+from bench.report import Measured, say, table
 from cryptosupport.domain.money import Asset, Quantity
 from cryptosupport.domain.policy.decision import Decision, Outcome, Voice
 from cryptosupport.domain.prices import micro_usd
@@ -19,6 +20,7 @@ from cryptosupport.domain.withdrawals import Request, State, Withdrawal
 from cryptosupport.ledger import rows, tables
 from cryptosupport.ledger.engine import open_engine, writing
 from cryptosupport.ledger.schema import ready
+from tests.nodes.postgres import running
 
 EARLIER = 1_000_000
 CUSTOMERS = 200_000
@@ -228,3 +230,12 @@ def deciding(folder: Path, postgres_url: str) -> list[tuple[str, ...]]:
         place.mkdir()
         found += Ledger(place, url).measure(title)
     return found
+
+
+def measured(folder: Path) -> Measured:
+    """What the report says of deciding."""
+    say(f"deciding, with {EARLIER:,} earlier withdrawals in the windows")
+    with running() as server:
+        rows = deciding(folder, server.url(server.create()))
+    heads = ("ledger", "what", "requests a second", "ours is so many times")
+    return Measured({"decided": table(heads, rows), "earlier": f"{EARLIER:,}", "new": f"{NEW:,}", "rules": str(RULES)})

@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,8 +32,11 @@ class Recording:
 
 
 @contextmanager
-def recorder(url: str) -> Iterator[Recording]:
-    """A server on loopback that hands requests on to ``url`` and keeps them."""
+def recorder(url: str, after: Callable[[bytes], None] | None = None) -> Iterator[Recording]:
+    """A server on loopback that hands requests on to ``url`` and keeps them.
+
+    With ``after``, that is done instead once a request has its answer, before the answer is given.
+    """
     recording, target = Recording(), urlsplit(url)
     lock = threading.Lock()
 
@@ -42,8 +45,9 @@ def recorder(url: str) -> Iterator[Recording]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            with lock:
-                recording.bodies.append(body)
+            if after is None:
+                with lock:
+                    recording.bodies.append(body)
             connection = http.client.HTTPConnection(target.hostname or "", target.port)
             try:
                 headers = {"Content-Type": "application/json"}
@@ -54,6 +58,8 @@ def recorder(url: str) -> Iterator[Recording]:
                 text = answer.read()
             finally:
                 connection.close()
+            if after is not None:
+                after(body)
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))

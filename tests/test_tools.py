@@ -12,10 +12,13 @@ TOOLS = Path(__file__).parents[1] / "tools"
 INSTALLERS = {
     "install-anvil.sh": ("anvil",),
     "install-bitcoind.sh": ("bitcoind", "bitcoin-cli"),
+    "install-cast.sh": ("cast",),
     "install-spin.sh": ("spin",),
     "install-ssh-keygen.sh": ("ssh-keygen",),
 }
-NEEDED = {name: "npm" if name == "install-anvil.sh" else "apt-get" for name in INSTALLERS}
+FROM_NPM = ("install-anvil.sh", "install-cast.sh")
+NEEDED = {name: "npm" if name in FROM_NPM else "apt-get" for name in INSTALLERS}
+SAYS = {"spin": "Spin Version 6", "cast": "cast Version: 1.7.1"}
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def install(script: str, path: Path, target: Path) -> subprocess.CompletedProces
 @pytest.mark.parametrize("script", INSTALLERS)
 def test_a_program_on_path_is_left_as_it_is(script: str, bare: Path, tmp_path: Path) -> None:
     for name in INSTALLERS[script]:
-        (bare / name).write_text("#!/bin/sh\necho 'Spin Version 6'\n", encoding="utf-8")
+        (bare / name).write_text(f"#!/bin/sh\necho '{SAYS.get(name, '')}'\n", encoding="utf-8")
         (bare / name).chmod(0o755)
     done = install(script, bare, tmp_path / "target")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -51,10 +54,23 @@ def test_without_a_way_to_fetch_it_says_what_to_do(script: str, needed: str, bar
     assert "on PATH do" in done.stderr
 
 
-def test_another_program_of_the_name_spin_is_not_taken_for_it(bare: Path, tmp_path: Path) -> None:
-    (bare / "spin").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
-    (bare / "spin").chmod(0o755)
-    assert install("install-spin.sh", bare, tmp_path / "target").returncode == 1
+@pytest.mark.parametrize("name", SAYS)
+def test_another_program_of_that_name_is_not_taken_for_it(name: str, bare: Path, tmp_path: Path) -> None:
+    (bare / name).write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    (bare / name).chmod(0o755)
+    assert install(f"install-{name}.sh", bare, tmp_path / "target").returncode == 1
+
+
+def test_an_archive_of_another_content_is_not_unpacked(bare: Path, tmp_path: Path) -> None:
+    for name in ("flock", "mktemp", "openssl", "rm", "uname"):
+        if not (bare / name).exists():
+            (bare / name).symlink_to(shutil.which(name) or "/none")
+    (bare / "npm").write_text("#!/bin/sh\necho other >it.tgz\necho it.tgz\n", encoding="utf-8")
+    (bare / "npm").chmod(0o755)
+    done = install("install-cast.sh", bare, tmp_path / "target")
+    assert done.returncode == 1
+    assert "is not the one that is expected" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "target").rglob("*")) == ["bin", "cast.lock"]
 
 
 @pytest.fixture

@@ -266,8 +266,13 @@ class WithPaying(WithGuards):
         people = self.people
         return Electors(tuple(self._versions[1]), people.fault, people.same_key, people.intake)
 
+    @cached_property
+    def _ledger_of_freezes(self) -> Ledger:
+        """What is asked for freezes at each signature, examined once."""
+        return self.ledger(make=False)
+
     def _freezes(self) -> list[Freeze]:
-        with self.ledger(make=False).look() as records:
+        with self._ledger_of_freezes.look() as records:
             return records.freezes()
 
     def tell_paid(self, paid: Paid | Shift) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cryptosupport.desk.settle import move
+from cryptosupport.desk.settle import move_all
 from cryptosupport.desk.till import Shift
 from cryptosupport.desk.watch_wallet import freeze_wallet
 from cryptosupport.domain.books import Books
@@ -26,10 +26,10 @@ def follow(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payo
         with paying.ledger.write(paying.premises.judge) as books:
             purse = books.records.payouts.fenced(shift.lease)
             books.records.payouts.set_purse(shift.renewed(purse, books.now))
-            for id, before in changed.items():
-                seen[id] = move(shift, books, before, seen[id])
-                if seen[id].step is Step.DEAD:
-                    _freeze_for_a_stranger(shift, books, seen[id])
+            for now in move_all(shift, books, [(before, seen[id]) for id, before in changed.items()]):
+                seen[now.id] = now
+                if now.step is Step.DEAD:
+                    _freeze_for_a_stranger(shift, books, now)
     return [now for each in payouts if (now := seen.get(each.id, each)).step not in OVER]
 
 

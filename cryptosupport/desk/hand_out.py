@@ -9,7 +9,7 @@ from cryptosupport.desk.approve import findings
 from cryptosupport.desk.cases import Incoming, ask_ahead
 from cryptosupport.desk.freeze import refusal
 from cryptosupport.desk.guards import Guards
-from cryptosupport.desk.settle import move
+from cryptosupport.desk.settle import move_all
 from cryptosupport.desk.till import Shift
 from cryptosupport.domain.errors import Frozen, Refused, SupportError, Tampered, Waits
 from cryptosupport.domain.paying import Decoded, Order, Sent
@@ -30,9 +30,12 @@ def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     if not bare:
         return list(payouts)
     done: dict[int, Payout] = {}
-    for payout, withdrawals, statements in _allowed(shift, bare):
+    allowed = _allowed(shift, bare)
+    with shift.paying.ledger.look() as records:
+        ledger_id = records.ledger_id
+    for payout, withdrawals, statements in allowed:
         try:
-            done[payout.id] = _signed(shift, payout, withdrawals, statements)
+            done[payout.id] = _signed(shift, ledger_id, payout, withdrawals, statements)
         except Refused as error:
             shift.errors.append(error)
             if not isinstance(error, Frozen):  # that ends with the freeze
@@ -42,19 +45,16 @@ def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
         purse = books.records.payouts.fenced(shift.lease)
         books.records.payouts.set_purse(shift.renewed(purse, books.now))
         by_id = {each.id: each for each in bare}
-        for id, after in done.items():
-            stamped = replace(after.last, signed_at=books.now)
-            done[id] = move(shift, books, by_id[id], after.with_attempt(stamped))
+        stamped = [each.with_attempt(replace(each.last, signed_at=books.now)) for each in done.values()]
+        done = {each.id: each for each in move_all(shift, books, [(by_id[each.id], each) for each in stamped])}
     return [done.get(each.id, each) for each in payouts]
 
 
 def _signed(
-    shift: Shift, payout: Payout, withdrawals: tuple[Withdrawal, ...], statements: tuple[Signed, ...]
+    shift: Shift, ledger_id: str, payout: Payout, withdrawals: tuple[Withdrawal, ...], statements: tuple[Signed, ...]
 ) -> Payout:
     """The payout with signed bytes that do what was asked, as a second decoder reads them (M50)."""
     attempt, till = payout.last, shift.till
-    with shift.paying.ledger.look() as records:
-        ledger_id = records.ledger_id
     order = Order(
         ledger_id, payout.chain, payout.wallet, payout.source, payout.claims, attempt.kind, attempt.plan, withdrawals,
         statements, tuple(each.version for each in shift.paying.versions),
@@ -165,12 +165,13 @@ def send(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
             sound.append(payout)
     raws = [each.last.raw for each in sound if each.last.raw is not None]
     answers = shift.till.payer.send(raws) if raws else []
-    paying, done = shift.paying, {}
+    paying = shift.paying
     with paying.ledger.write(paying.premises.judge) as books:
         purse = books.records.payouts.fenced(shift.lease)
         books.records.payouts.set_purse(shift.renewed(purse, books.now))
+        moves = [(before, _sent(before, sent, books.now)) for before, sent in zip(sound, answers, strict=True)]
+        done = {each.id: each for each in move_all(shift, books, moves)}
         for before, sent in zip(sound, answers, strict=True):
-            done[before.id] = move(shift, books, before, _sent(before, sent, books.now))
             if sent.taken is False:
                 names = ", ".join(item.request_id for item in before.items)
                 shift.errors.append(Waits(f"{names} is sent, and no node takes it: {sent.said}"))

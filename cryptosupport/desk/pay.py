@@ -7,7 +7,7 @@ node hear of them. Whoever dies in between leaves what the next pass goes on fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from cryptosupport.desk.till import Paying, Shift, Till
 from cryptosupport.desk.watch_wallet import watch_funds, watch_outflow, watch_unknown
 from cryptosupport.domain.errors import Locked, OutcomeUnknown, SupportError, Unreachable
 from cryptosupport.domain.paying import Survey
-from cryptosupport.domain.payouts import Absent, Payout, Step
+from cryptosupport.domain.payouts import LIVE, Absent, Payout, Step
 from cryptosupport.domain.withdrawals import Withdrawal
 
 _AT_ONCE = 200
@@ -91,13 +91,13 @@ def work(shift: Shift) -> None:
         if not taken:
             watch_unknown(shift, _under_way(shift), survey)
             break
-        payouts = [each for each in _under_way(shift) if each.step is not Step.CONFIRMING]
+        payouts = _under_way(shift, LIVE - {Step.CONFIRMING})  # however many have got into blocks by now
         survey = _look(shift, payouts)
 
 
-def _under_way(shift: Shift) -> list[Payout]:
+def _under_way(shift: Shift, steps: Collection[Step] = LIVE) -> list[Payout]:
     with shift.paying.ledger.look() as records:
-        return records.payouts.live(shift.lease.chain, shift.lease.source)
+        return records.payouts.live(shift.lease.chain, shift.lease.source, steps)
 
 
 def _look(shift: Shift, payouts: Sequence[Payout], first: bool = False) -> Survey:
@@ -131,11 +131,10 @@ def _to_send(shift: Shift, payout: Payout, survey: Survey) -> bool:
 
 
 def _tell_unknown(shift: Shift) -> None:
-    for each in _under_way(shift):
-        if each.step is Step.UNKNOWN:
-            names, last = ", ".join(item.request_id for item in each.items), each.last
-            said = (
-                f"{names}: nobody can tell yet what became of payout {each.id} ({last.txid}; {last.said}). It is kept, "
-                "and asked about again at each run: do not pay it by hand"
-            )
-            shift.errors.append(OutcomeUnknown(said, payout=each.id))
+    for each in _under_way(shift, {Step.UNKNOWN}):
+        names, last = ", ".join(item.request_id for item in each.items), each.last
+        said = (
+            f"{names}: nobody can tell yet what became of payout {each.id} ({last.txid}; {last.said}). It is kept, and "
+            "asked about again at each run: do not pay it by hand"
+        )
+        shift.errors.append(OutcomeUnknown(said, payout=each.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from cryptosupport.desk.approve import sanctioned
@@ -18,18 +19,36 @@ _GIVES_BACK = frozenset({Step.REVERTED, Step.CANCELLED})
 """The steps after which nothing was paid, for good: the limits have their room back."""
 
 
+def move_all(shift: Shift, books: Books, moves: Iterable[tuple[Payout, Payout]]) -> list[Payout]:
+    """Record that payouts became others, in their order, and what that makes of their withdrawals; them as they are.
+
+    Their withdrawals are read, and held against the log, all at once. Raises `OutcomeUnknown`, `Tampered`.
+    """
+    moves = list(moves)
+    known = books.find([item.request_id for _, after in moves for item in after.items])
+    books.sound(list(known.values()), lambda records, fault: None)  # `Books.change` tells, where it is to change one
+    return [_move(shift, books, before, after, None, known) for before, after in moves]
+
+
 def move(shift: Shift, books: Books, before: Payout, after: Payout, act: Act | None = None) -> Payout:
     """Record that a payout became another, and what that makes of its withdrawals. Raises `OutcomeUnknown`."""
+    known = books.find([item.request_id for item in after.items])
+    return _move(shift, books, before, after, act, known)
+
+
+def _move(
+    shift: Shift, books: Books, before: Payout, after: Payout, act: Act | None, known: dict[str, Withdrawal]
+) -> Payout:
     after = replace(after, updated_at=books.now)
     books.records.payouts.change(before, after, act)
     for item in after.items:
-        settle(shift, books, item, after)
+        _settle(shift, books, item, after, known)
     return after
 
 
-def settle(shift: Shift, books: Books, item: Item, payout: Payout) -> None:
-    """Bring one withdrawal to where its payout is."""
-    before = books.find([item.request_id]).get(item.request_id)
+def _settle(shift: Shift, books: Books, item: Item, payout: Payout, known: dict[str, Withdrawal]) -> None:
+    """Bring one withdrawal, as it is ``known``, to where its payout is."""
+    before = known.get(item.request_id)
     if before is None or before.id != item.withdrawal_id:
         raise Tampered(f"{item.request_id}, which payout {payout.id} pays, is gone from the database: pay nothing")
     if before.state in (State.REQUESTED, State.WAITING, State.AWAITING_APPROVAL, State.REJECTED, State.EXPIRED):
@@ -38,7 +57,7 @@ def settle(shift: Shift, books: Books, item: Item, payout: Payout) -> None:
     if after == replace(before, updated_at=after.updated_at):
         return
     books.change(before, after, Act(f"withdrawal.{after.state}", item.request_id, facts={"payout": str(payout.id)}))
-    shift.moved[after.id] = after
+    known[item.request_id] = shift.moved[after.id] = after
 
 
 def _as_paid(shift: Shift, books: Books, before: Withdrawal, item: Item, payout: Payout) -> Withdrawal:

@@ -15,7 +15,7 @@ chain, the inputs on a chain of coins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias, assert_never
@@ -40,6 +40,9 @@ class Step(StrEnum):
 
 OVER = frozenset({Step.FINAL, Step.REVERTED, Step.CANCELLED, Step.DEAD})
 """The steps that nothing leaves again: no attempt can count any more, or one counts for good."""
+
+LIVE = frozenset(Step) - OVER
+"""The steps of payouts that may still move."""
 
 
 class Kind(StrEnum):
@@ -281,8 +284,11 @@ class Payouts(Protocol):
     def sources(self) -> list[tuple[str, str]]:
         """The wallets that have payouts which may still move, as (chain, source)."""
 
-    def live(self, chain: str, source: str) -> list[Payout]:
-        """The payouts of a wallet that may still move, the first one first. Raises `Tampered`."""
+    def live(self, chain: str, source: str, steps: Collection[Step] = LIVE) -> list[Payout]:
+        """The payouts of a wallet that may still move, or those at some ``steps``, the first one first.
+
+        Raises `Tampered`.
+        """
 
     def of(self, withdrawal_id: int) -> list[Payout]:
         """All payouts that a withdrawal was ever in, the first one first. Raises `Tampered`."""

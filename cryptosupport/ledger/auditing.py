@@ -53,11 +53,11 @@ class LogBook:
         if values:
             self._insert(values)
             head = {"audit_number": self._number, "audit_hash": self._hash}
-            self._connection.execute(update(tables.book).values(head))
+            self._connection.execute(_SET_HEAD, head)
 
     def _insert(self, values: Sequence[Mapping[str, object]]) -> None:
         try:
-            self._connection.execute(insert(tables.audit), values)
+            self._connection.execute(_ADD, values)
         except IntegrityError as error:
             first, last = values[0]["number"], values[-1]["number"]
             raise Tampered(
@@ -96,6 +96,8 @@ def _seal_in(facts: str) -> str | None:
         return None
 
 
+_ADD = insert(tables.audit)
+_SET_HEAD = update(tables.book)  # its one row; what is set follows from the values
 _LATEST = (
     select(_A.subject, func.max(_A.number).label("number"))
     .where(_A.subject.in_(bindparam("some", expanding=True)), _A.facts.like(f'%"{SEALED}":%'))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, text, true, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import Locked, OutcomeUnknown, Tampered
-from cryptosupport.domain.payouts import OVER, Attempt, Item, Kind, Link, Payout, Plan, Purse, Step
+from cryptosupport.domain.payouts import LIVE, OVER, Attempt, Item, Kind, Link, Payout, Plan, Purse, Step
 from cryptosupport.domain.personal import Box
 from cryptosupport.domain.withdrawals import PAYING, State, Withdrawal
 from cryptosupport.ledger import rows, seals, tables
@@ -77,9 +77,14 @@ class SqlPayouts:
         found = self._connection.execute(select(_P.chain, _P.source).where(_LIVE).distinct())
         return sorted((chain, source) for chain, source in found)
 
-    def live(self, chain: str, source: str) -> list[Payout]:
-        """The payouts of a wallet that may still move, the first one first. Raises `Tampered`."""
+    def live(self, chain: str, source: str, steps: Collection[Step] = LIVE) -> list[Payout]:
+        """The payouts of a wallet that may still move, or those at some ``steps``, the first one first.
+
+        Raises `Tampered`.
+        """
         query = select(tables.payout).where(_P.chain == chain, _P.source == source, _LIVE)
+        if steps != LIVE:
+            query = query.where(_P.step.in_(sorted(steps)))
         return self._payouts(query.order_by(_P.id))
 
     def of(self, withdrawal_id: int) -> list[Payout]:
@@ -207,23 +212,20 @@ class SqlPayouts:
 
         Raises `OutcomeUnknown` when it is no longer as ``before`` has it (M6, D7).
         """
-        values = _values(after)
-        query = update(tables.payout).where(
-            _P.id == before.id, _P.step == before.step, _P.updated_at == before.updated_at, _P.fence == before.fence
-        )
-        if before.step in OVER or self._connection.execute(query.values(values)).rowcount != 1:
-            raise OutcomeUnknown(f"{subject(before)} was changed by somebody else meanwhile: look at it again")
+        the = {"the_id": before.id, "the_step": before.step, "the_time": before.updated_at, "the_fence": before.fence}
+        if before.step in OVER or self._connection.execute(_CHANGE, the | _values(after)).rowcount != 1:
+            raise _changed_meanwhile(before)
         known = {each.number: each for each in before.attempts}
-        changed = [_attempt(after.id, each) for each in after.attempts if known.get(each.number) != each]
-        if changed:
-            self._connection.execute(upsert(self._connection, tables.attempt), changed)
-        if after.step in OVER:
-            self._release(after)
+        for each in after.attempts:
+            if each.number not in known:
+                self._connection.execute(insert(tables.attempt), _attempt(after.id, each))
+            elif known[each.number] != each:
+                the = {"the_payout": after.id, "the_number": each.number}
+                if self._connection.execute(_CHANGE_ATTEMPT, the | _attempt(after.id, each)).rowcount != 1:
+                    raise _changed_meanwhile(before)
+        if after.step in OVER:  # its withdrawals may be in another one
+            self._connection.execute(_RELEASE, {"the_payout": after.id, "live": False})
         self._log([_act(after, act)])
-
-    def _release(self, payout: Payout) -> None:
-        """The withdrawals of a payout that is over may be in another one; inputs that nothing has spent too."""
-        self._connection.execute(update(tables.payout_item).where(_I.payout_id == payout.id).values(live=False))
 
     def _payouts(self, query: Any) -> list[Payout]:
         found_rows = self._connection.execute(query).all()
@@ -242,6 +244,23 @@ class SqlPayouts:
             for each in some:
                 if said.get(subject(each)) != seals.digest_of(tables.payout, _values(each), contents_of(each)):
                     raise seals.tampered(f"the {subject(each)}, which pays {_named(each)},")
+
+
+def _changed_meanwhile(payout: Payout) -> OutcomeUnknown:
+    return OutcomeUnknown(f"{subject(payout)} was changed by somebody else meanwhile: look at it again")
+
+
+# Made once: to put a statement together takes as long as to execute it. What is set follows from the values.
+_CHANGE = update(tables.payout).where(
+    _P.id == bindparam("the_id"),
+    _P.step == bindparam("the_step"),
+    _P.updated_at == bindparam("the_time"),
+    _P.fence == bindparam("the_fence"),
+)
+_CHANGE_ATTEMPT = update(tables.attempt).where(
+    _A.payout_id == bindparam("the_payout"), _A.number == bindparam("the_number")
+)
+_RELEASE = update(tables.payout_item).where(_I.payout_id == bindparam("the_payout"))
 
 
 def contents_of(payout: Payout) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -35,9 +36,14 @@ def digest_of(table: Table, values: Mapping[Any, Any], contents: str = "") -> st
 
     What is None is left out, so that a column that is added later changes no digest.
     """
-    names = set(table.c.keys()) - _PERSONAL.get(table.name, frozenset())
-    told = {name: _told(values[name]) for name in names if values.get(name) is not None}
+    told = {name: _told(values[name]) for name in _covered(table) if values.get(name) is not None}
     return hashlib.sha256(canonical(told | {"": contents})).hexdigest()
+
+
+@cache
+def _covered(table: Table) -> tuple[str, ...]:
+    """The columns that the digest of a row covers."""
+    return tuple(set(table.c.keys()) - _PERSONAL.get(table.name, frozenset()))
 
 
 def name_of(table: Table, values: Mapping[Any, Any]) -> str:

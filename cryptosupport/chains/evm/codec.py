@@ -37,16 +37,20 @@ def keccak256(data: bytes) -> bytes:
     return digest
 
 
-@lru_cache(maxsize=65_536)
 def to_checksum(address: str) -> str:
     """``address`` (0x and 40 hex digits in any case) in the spelling of EIP-55; the digits are not checked.
 
     >>> to_checksum("0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")
     '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed'
     """
-    digits = address[2:].lower()
+    return _spelt(address[2:].lower())
+
+
+@lru_cache(maxsize=65_536)
+def _spelt(digits: str) -> str:
+    """Digits in lower case with 0x and the checksum."""
     mask = keccak256(digits.encode("ascii")).hex()
-    return "0x" + "".join(c.upper() if m > "7" else c for c, m in zip(digits, mask, strict=False))
+    return "0x" + "".join([c.upper() if m > "7" else c for c, m in zip(digits, mask, strict=False)])
 
 
 def parse_address(text: str) -> Address | None:
