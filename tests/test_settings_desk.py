@@ -272,3 +272,32 @@ def test_the_packages_presets_are_left_alone(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_read_is_bad_settings(folder: Path) -> None:
     with closed(folder), pytest.raises(BadSettings, match="cannot be read: Permission denied"):
         refuse_writable_by_others(folder)
+
+
+# -- [bump] and [batch] ----------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_a_block_or_for_others_waits_as_it_is_written(desk: Any) -> None:
+    read = desk(
+        '[bump]\nresend = "1m"\nafter = "2m"\ngive_up = "3m"\n'
+        '[batch]\ncount = 2\nage = "5s"\namounts = { BTC = "1.5" }\n'
+    )
+    assert (read.bump.resend, read.bump.after, read.bump.give_up) == ("1m", "2m", "3m")
+    rules = read.batch.rules
+    assert (rules.count, rules.age, rules.amounts) == (2, 5000, {"BTC": Quantity.parse("1.5")})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[bump]\ngive_up = "0s"', "give_up: use more than zero and at most 7d"),
+        ('[bump]\nafter = "8d"', "after: use more than zero and at most 7d"),
+        ("[batch]\ncount = 0", "count 0: use 1 to 500"),
+        ("[batch]\ncount = 501", "count 501: use 1 to 500"),
+        ('[batch]\nage = "25h"', "age: use at most 1d"),
+        ('[batch]\namounts = { BTC = "much" }', "amounts.BTC"),
+    ],
+)
+def test_a_time_or_number_that_makes_no_sense_is_refused(desk: Any, text: str, said: str) -> None:
+    with pytest.raises(BadSettings, match=re.escape(said)):
+        desk(text)

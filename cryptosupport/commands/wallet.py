@@ -96,3 +96,21 @@ def adopt(context: Context, name: str, reason: str, operator: str, hand: Hand, o
     context.exit_code = 9 if adopted.missing else 0
     record = adopted_record(adopted)
     out.show(output, [record], columns=_ADOPT, single=True, detail=lambda it: out.aligned(it.items()))
+
+
+@command.command("import", epilog="Example: cryptosupport wallet import hot-btc")
+@click.argument("name", metavar="NAME")
+@params.output
+@click.pass_obj
+def import_(context: Context, name: str, output: str) -> None:
+    """Have the desk's own Bitcoin nodes watch the descriptor of wallet NAME, from its birthday on.
+
+    Each keeps it in a wallet of that name without any key, and can then tell its coins. The
+    search of the chain may take long; to import it again does no harm.
+
+    \b
+    Exit codes: 0 watched; 2 its chain has no descriptors; 4 there is no such wallet; 6 a node
+    cannot be reached, or has another wallet of that name; 8 the settings are wrong.
+    """
+    rows = [{"wallet": name, "node": node, "said": said} for node, said in context.import_wallet(name).items()]
+    out.show(output, rows, columns=("wallet", "node", "said"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptosupport.domain.freezes import Freeze
     from cryptosupport.domain.paying import Payer, Signer
     from cryptosupport.domain.payouts import Payout
-    from cryptosupport.domain.signing import Account, Electors
+    from cryptosupport.domain.signing import Account, Electors, Tools
     from cryptosupport.domain.withdrawals import Withdrawal
     from cryptosupport.settings import ChainSettings
     from cryptosupport.settings.wallets import WalletSettings
@@ -84,7 +84,7 @@ class WithPaying(WithGuards):
         return Paying(
             ledger, premises, self.people, tuple(self._versions[1]), self.holder, is_gone,
             resend=milliseconds(bump.resend), bump=milliseconds(bump.after),
-            give_up=milliseconds(bump.give_up), alarms=self.alarms,
+            give_up=milliseconds(bump.give_up), alarms=self.alarms, batching=self.desk.batch.rules,
         )  # fmt: skip
 
     @cached_property
@@ -101,12 +101,18 @@ class WithPaying(WithGuards):
         from cryptosupport.desk.till import Till
 
         wallet = self.wallets[name]
-        if wallet.address is None:
-            raise BadSettings(f"wallets.toml [{name}]: a wallet that pays needs its address")
         settings = self._ready_to_pay(wallet)
-        settings, nodes = self._open_nodes(settings)
-        payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, wallet.address)
+        payer = self.payer(name)
         return Till(settings.name, name, payer, self._signer(wallet, settings, payer.source))
+
+    def payer(self, name: str) -> Payer:
+        """What pays from a wallet, without its key. Raises `BadSettings`."""
+        wallet = self.wallets[name]
+        if wallet.known_by is None:
+            raise BadSettings(f"wallets.toml [{name}]: a wallet that pays needs its address, or its descriptor")
+        settings, nodes = self._open_nodes(self._ready_to_pay(wallet))
+        payer: Payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, wallet.known_by)
+        return payer
 
     def till_of(self, withdrawal: Withdrawal) -> Till:
         """The wallet that pays a withdrawal. Raises `NoSuchRecord` where none does, `BadSettings`."""
@@ -227,12 +233,16 @@ class WithPaying(WithGuards):
         from cryptosupport.signers.local import LocalSigner
 
         secret = wallet.signer or ""
-        tools = self._family(settings, ".tools").open_tools(settings)
         return LocalSigner(
             _account(wallet, settings, source), self._caps(wallet, settings), self.electors,
-            secret=lambda: self.guarded_secret(secret), tools=tools, store=self.signer_store, freezes=self._freezes,
-            clock=self.clock.milliseconds,
+            secret=lambda: self.guarded_secret(secret), tools=self._tools(wallet, settings), store=self.signer_store,
+            freezes=self._freezes, clock=self.clock.milliseconds,
         )  # fmt: skip
+
+    def _tools(self, wallet: WalletSettings, settings: ChainSettings) -> Tools:
+        """What the chain's family gives to whoever holds the key."""
+        tools: Tools = self._family(settings, ".tools").open_tools(settings, wallet.known_by or "")
+        return tools
 
     def _caps(self, wallet: WalletSettings, settings: ChainSettings) -> Any:
         from cryptosupport.domain.signing import Caps

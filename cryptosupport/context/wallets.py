@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from cryptosupport.desk.till import Till
     from cryptosupport.domain.findings import Finding
     from cryptosupport.domain.money import Asset
-    from cryptosupport.domain.paying import Payer
     from cryptosupport.domain.ports import Chain
+    from cryptosupport.settings import ChainSettings
     from cryptosupport.settings.wallets import WalletSettings
 
 
@@ -48,15 +48,22 @@ class WithWallets(WithPaying):
         return Own(wallet.name, wallet.chain, wallet.role, wallet.address, self._source(wallet), signer, assets)
 
     def _source(self, wallet: WalletSettings) -> str | None:
-        """The address of a wallet in normal form. Raises `BadSettings` for one that is none."""
+        """What a wallet is known by on its chain, in one spelling. Raises `BadSettings` for what is no such thing."""
         (settings,) = self.chain_settings(wallet.chain)
         if wallet.address is None:
-            return None
+            return self._described(wallet, settings)
         try:
             address = self._address_reader(settings)(wallet.address)
         except BadInput as error:
             raise BadSettings(f"wallets.toml [{wallet.name}]: address: {error.message}") from error
         return None if address is None else address.text
+
+    def _described(self, wallet: WalletSettings, settings: ChainSettings) -> str | None:
+        """The descriptor of a wallet in one spelling, where its chain has such a thing."""
+        if wallet.descriptor is None or wallet.role != "hot" or not self._can_pay(wallet.chain):
+            return None
+        source: str = self._family(settings, ".paying").source_of(settings, wallet.name, wallet.descriptor)
+        return source
 
     def balances(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What wallets hold, as records; where a node cannot be asked, the exit code says so."""
@@ -86,6 +93,26 @@ class WithWallets(WithPaying):
             raise BadInput(f"{name} never pays: only a hot wallet with a signer does, and is bound to a ledger")
         return self.till(name)
 
+    def import_wallet(self, name: str) -> dict[str, str]:
+        """Have the nodes of our own watch a wallet; what each says. Raises `NoSuchRecord`, `BadSettings`."""
+        from datetime import UTC, datetime
+
+        self.own_wallets([name])
+        wallet = self.wallets[name]
+        (settings,) = self.chain_settings(wallet.chain)
+        if wallet.descriptor is None or wallet.birthday is None:
+            raise BadSettings(
+                f"wallets.toml [{name}]: to be watched, a wallet needs its public descriptor, and the birthday from "
+                "which on the chain is searched for its coins"
+            )
+        born = int(datetime(wallet.birthday.year, wallet.birthday.month, wallet.birthday.day, tzinfo=UTC).timestamp())
+        family = self._family(settings, ".paying")
+        if not hasattr(family, "import_wallet"):
+            raise BadInput(f"{wallet.chain} has no descriptors: its nodes know every address without being told")
+        settings, nodes = self._open_nodes(settings)
+        said: dict[str, str] = family.import_wallet(settings, nodes, name, wallet.descriptor, born)
+        return said
+
     # -- reconciling
 
     def tellers(self) -> list[Teller]:
@@ -97,7 +124,7 @@ class WithWallets(WithPaying):
         ledger, found = self.ledger(), []
         for wallet in self.wallets.values():
             pays = wallet.name in self.paying_wallets
-            source = self._source(wallet) if wallet.role == "hot" and wallet.address is not None else None
+            source = self._source(wallet) if wallet.role == "hot" else None
             if source is None:
                 continue
             with ledger.look() as records:
@@ -123,9 +150,3 @@ class WithWallets(WithPaying):
         if at_terminal() and not self.options.quiet:
             say(tally.sentence)
 
-    def payer(self, name: str) -> Payer:
-        """What pays from a wallet, without its key. Raises `BadSettings`."""
-        wallet = self.wallets[name]
-        settings, nodes = self._open_nodes(self._ready_to_pay(wallet))
-        payer: Payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, wallet.address)
-        return payer

@@ -131,6 +131,12 @@ def _wanted(records: Records, outside: _Outside) -> _Wanted:
     """What adopting means now. Raises `Refused` where there is nothing to adopt, or it is too early."""
     till, survey, known = outside.till, outside.survey, outside.known
     wallet, source = till.wallet, till.payer.source
+    if survey.spends:
+        raise Refused(
+            f"{wallet} has sent {len(survey.spends)} transactions. A wallet of coins that has paid before cannot be "
+            "adopted in this version: give the desk a wallet of its own, and move the coins there",
+            wallet=wallet,
+        )
     purse = records.payouts.purse(till.chain, source)
     given_out = 0 if purse is None else purse.place
     forgot = known is not None and known.number > 0 and records.log_hash(known.number) != known.hash

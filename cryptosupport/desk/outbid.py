@@ -23,22 +23,26 @@ _WAITS = (Step.SIGNED, Step.BROADCAST, Step.UNKNOWN)
 
 
 def bump_stuck(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
-    """Give the first payout that has waited for too long a higher fee; all of them as they are now (S55).
+    """Give what has waited for too long a higher fee; all of them as they are now (S55).
 
-    Only the first: the others wait for it. At the cap it stays as it is, and that is told (M53).
+    Only the first where the others wait for it. At the cap it stays as it is, and that is told (M53).
     """
     with shift.paying.ledger.look() as records:
-        now = records.now
+        since = records.now - shift.paying.bump
     first = _first(payouts)
-    if first is None or first.step not in _WAITS or not _is_stuck(first, survey, now - shift.paying.bump):
-        return list(payouts)
-    plan = _dearer(shift.paying, shift.till, first, survey)
+    waiting = ([] if first is None else [first]) if shift.till.payer.in_order else payouts
+    stuck = [each for each in waiting if each.step in _WAITS and _is_stuck(each, survey, since)]
+    raised = {each.id: after for each in stuck if (after := _raised(shift, each, survey)) is not None}
+    return [raised.get(each.id, each) for each in payouts]
+
+
+def _raised(shift: Shift, payout: Payout, survey: Survey) -> Payout | None:
+    plan = _dearer(shift.paying, shift.till, payout, survey)
     if isinstance(plan, TooDear):
-        names = ", ".join(item.request_id for item in first.items)
+        names = ", ".join(item.request_id for item in payout.items)
         shift.errors.append(Waits(f"{names} waits for a block, and its fee is not raised any more: {plan.reason}"))
-        return list(payouts)
-    after = _with_another(shift, first, first.last.kind, plan, Act("payout.bumped"))
-    return [after if each.id == first.id else each for each in payouts]
+        return None
+    return _with_another(shift, payout, payout.last.kind, plan, Act("payout.bumped"))
 
 
 def give_up(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Payout]:
@@ -49,6 +53,8 @@ def give_up(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> list[Pay
     """
     first = _first(payouts)
     behind = [] if first is None else [each for each in payouts if each.id > first.id and each.last.raw is not None]
+    if not shift.till.payer.in_order:
+        return list(payouts)
     if first is None or first.id not in shift.refused or not behind or any(each.raw for each in first.attempts):
         return list(payouts)
     with shift.paying.ledger.look() as records:

@@ -44,10 +44,10 @@ def payout_record(payout: Payout, coin: Coin) -> dict[str, Any]:
 def paid_record(withdrawal: Withdrawal, payouts: Sequence[Payout], coin: Coin) -> dict[str, Any]:
     """The record of a withdrawal with what its ``payouts`` say of it, the first one first.
 
-    `fee` is what its transaction cost as the nodes said last, all of it where that pays others too. `confirmations` is
-    null: the ledger keeps the block, and not how many came after it.
+    `fee` is its share of what its transaction cost as the nodes said last. `confirmations` is null: the ledger keeps
+    the block, and not how many came after it.
     """
-    fee = payouts[-1].fee if payouts else None
+    fee = payouts[-1].fee_of(withdrawal.id) if payouts else None
     return withdrawal_record(withdrawal) | {"fee": fee_record(fee, coin(withdrawal.request.chain))}
 
 

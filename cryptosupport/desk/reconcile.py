@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from cryptosupport.desk.balance_books import Sums, balanced, opening_of
 from cryptosupport.desk.match_payouts import Page, Pending, Spent, hold_against_chain, hold_against_ledger, read_page
 from cryptosupport.desk.record_external import paid_by_hand
-from cryptosupport.desk.watch_wallet import freeze_wallet
+from cryptosupport.desk.watch_wallet import freeze_wallet, strangers
 from cryptosupport.domain.adoption import ADOPTED, Places, first_unadopted, places_in
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Ledger
@@ -102,6 +102,7 @@ class _Reconciling:
         self._purse: Purse | None = None
         self._places: Places = ()
         self._next = 0
+        self._count, self._in_order = 0, True  # coins have no order: then payouts are counted
 
     def run(self) -> Iterator[Finding]:
         """What is found, and what follows from it."""
@@ -151,17 +152,18 @@ class _Reconciling:
 
     def _hold_outflow(self) -> Iterator[Finding]:
         """The chain is asked first, and the ledger then: what is paid in between is no outflow."""
-        used = self._teller.payer.survey(()).used
+        survey = self._teller.payer.survey(())
+        used = survey.used or len(survey.spends)
         with self._ledger.look() as records:
             self._purse = purse = records.payouts.purse(self._teller.chain, self._teller.payer.source)
+            found = [] if purse is None else strangers(records, purse, survey)
         if purse is None:
             if used and self._teller.pays:
                 what = f"it has sent {used} transactions, and is not bound to this ledger: is it the wallet of another?"
                 yield self._finding("unbound", "", f"{what} If not: `cryptosupport wallet adopt {self._teller.wallet}`")
-        elif used > purse.place:
-            more = used - purse.place
-            what = f"it has sent {more} transactions that this ledger does not know, from nonce {purse.place} on"
-            yield self._finding("outflow", f"nonce {purse.place}", f"{what}: a restored backup, or a stolen key")
+        elif found:
+            what = f"it has sent {len(found)} transactions that this ledger does not know, from {found[0]} on"
+            yield self._finding("outflow", found[0], f"{what}: a restored backup, or a stolen key")
 
     def _hold_payouts(self, sums: Sums) -> Iterator[Finding]:
         payer, after = self._teller.payer, 0
@@ -195,8 +197,10 @@ class _Reconciling:
         if payout.step is Step.DEAD and sums.opening is not None and payout.updated_at >= sums.opening.at:
             sums.opening = None
             yield self._finding("begun", "", "balances are summed up anew: a stranger's transaction came in between")
+        self._count += 1
         for claim in payout.claims:
             if not claim.isdigit():
+                self._in_order = False
                 continue
             place = int(claim)
             if place < self._next:
@@ -208,6 +212,11 @@ class _Reconciling:
 
     def _hold_rest(self, purse: Purse | None) -> Iterator[Finding]:
         place = 0 if purse is None else purse.place
+        if not self._in_order:
+            if self._count < place:
+                what = f"{place} payouts were made, and {self._count} are there: somebody took one out of the database"
+                yield self._finding("gap", f"payout {self._count}", what)
+            return
         yield from self._hold_gap(place - 1)
         if self._next > place:
             what = f"a payout has nonce {self._next - 1}, and the ledger would give out nonce {place} next"

@@ -18,7 +18,7 @@ from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.money import Asset, format_base_units
 from cryptosupport.domain.paying import Survey
-from cryptosupport.domain.payouts import Absent, Payout, Seen, Step
+from cryptosupport.domain.payouts import Absent, Payout, Purse, Seen, Step
 
 
 def freeze_wallet(records: Records, wallet: str, reason: str, told: str = "", quiet: int = 0) -> bool:
@@ -42,9 +42,11 @@ def watch_outflow(shift: Shift, survey: Survey) -> bool:
 
     A restored backup looks like that, and so does a stolen key.
     """
-    if survey.used <= shift.lease.place:
+    with shift.paying.ledger.look() as records:
+        more = len(strangers(records, shift.lease, survey))
+    wallet = shift.till.wallet
+    if not more:
         return False
-    wallet, more = shift.till.wallet, survey.used - shift.lease.place
     reason = (
         f"outflow: {wallet} has sent {more} transactions that this ledger does not know: a restored backup, another "
         "program, or a stolen key"
@@ -53,6 +55,16 @@ def watch_outflow(shift: Shift, survey: Survey) -> bool:
         freeze_wallet(records, wallet, reason)
     shift.errors.append(Refused(f"{reason}. It is frozen; see `cryptosupport reconcile`", wallet=wallet, sent=more))
     return True
+
+
+def strangers(records: Records, purse: Purse, survey: Survey) -> list[str]:
+    """The transactions of the wallet that this ledger does not know, beyond those that people have adopted: by the
+    places that the chain has used ("nonce 7"), or by their ids where places are coins.
+    """
+    if not survey.spends:
+        return [f"nonce {place}" for place in range(purse.place, survey.used)]
+    known = records.payouts.with_txid(survey.spends)
+    return [txid for txid in survey.spends if txid not in known][purse.adopted :]
 
 
 def watch_funds(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> bool:

@@ -31,7 +31,8 @@ class Survey:
     ``seen`` is what became of each payout, by its id; those that nobody could tell of are missing, and ``troubles`` say
     why. ``used`` is how many places the chain knows as taken (the nonce of the next transaction), ``pending`` the same
     with what waits in the pool. ``holds`` is what the wallet has, by contract (None: the coin), in base units.
-    ``market`` is what fees are made of, in the family's words.
+    ``market`` is what fees are made of, in the family's words. ``spends`` are the transactions that spent what the
+    wallet had, on a chain where places are coins: there nobody counts them.
     """
 
     used: int
@@ -40,6 +41,7 @@ class Survey:
     market: object
     seen: Mapping[int, Seen] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
+    spends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,10 @@ class Payer(Protocol):
     @property
     def in_flight(self) -> int:
         """How many payouts may wait for a block at once."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether blocks take the payouts of a wallet only in the order of their places."""
 
     @property
     def together(self) -> int:

@@ -92,6 +92,16 @@ class Item:
     place: int = 0
 
 
+def fee_share(fee: int, members: int, place: int) -> int:
+    """What one of so many withdrawals bears of the fee of their transaction, by its place among them: all bear the
+    same, but for what cannot be divided, and all shares together are the fee.
+
+    >>> [fee_share(11, 3, place) for place in range(3)]
+    [4, 4, 3]
+    """
+    return fee // members + (place < fee % members)
+
+
 @dataclass(frozen=True, slots=True)
 class Payout:
     """One conflict set, as the ledger has it.
@@ -129,6 +139,13 @@ class Payout:
     def was_sent(self) -> bool:
         """Whether a node may have heard of any attempt."""
         return any(each.sent for each in self.attempts)
+
+    def fee_of(self, withdrawal_id: int) -> int | None:
+        """What one of its withdrawals bears of the fee, None as long as that is not known."""
+        members = [item.withdrawal_id for item in self.items]
+        if self.fee is None or withdrawal_id not in members:
+            return None
+        return fee_share(self.fee, len(members), members.index(withdrawal_id))
 
     def with_attempt(self, attempt: Attempt) -> Payout:
         """The payout with one more attempt, or with one as it is now."""
@@ -294,7 +311,7 @@ class Payouts(Protocol):
         """All payouts that a withdrawal was ever in, the first one first. Raises `Tampered`."""
 
     def fees(self, withdrawal_ids: Sequence[int]) -> dict[int, int | None]:
-        """What the last payout of each of these withdrawals cost, in base units of the coin; None in no block."""
+        """What each of these bears of the fee of its last payout, in base units of the coin; None in no block."""
 
     def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
         """Up to ``most`` payouts of a wallet with ids beyond ``id``, in their order. Raises `Tampered`."""

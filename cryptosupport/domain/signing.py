@@ -48,8 +48,10 @@ class Tools(Protocol):
     def sign(self, text: str, secret: str) -> bytes:
         """The signed bytes of a plan's text. Raises `Refused`, `BadSettings`."""
 
-    def read(self, raw: bytes) -> Decoded:
-        """What signed bytes do, by a decoder that did not write them. Raises `Refused` for what cannot be read."""
+    def read(self, raw: bytes, text: str) -> Decoded:
+        """What signed bytes do, by a decoder that did not write them; on a chain of coins the plan's ``text`` says what
+        they spend. Raises `Refused` for what cannot be read.
+        """
 
     def address(self, secret: str) -> str:
         """Whose signature the secret makes: the wallet's source. Raises `BadSettings`."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import Locked, OutcomeUnknown, Tampered
-from cryptosupport.domain.payouts import LIVE, OVER, Attempt, Item, Kind, Link, Payout, Plan, Purse, Step
+from cryptosupport.domain.payouts import LIVE, OVER, Attempt, Item, Kind, Link, Payout, Plan, Purse, Step, fee_share
 from cryptosupport.domain.personal import Box
 from cryptosupport.domain.withdrawals import PAYING, State, Withdrawal
 from cryptosupport.ledger import rows, seals, tables
@@ -93,12 +93,15 @@ class SqlPayouts:
         return self._payouts(select(tables.payout).where(_P.id.in_(ids)).order_by(_P.id))
 
     def fees(self, withdrawal_ids: Sequence[int]) -> dict[int, int | None]:
-        """What the last payout of each of these withdrawals cost, in base units of the coin; None in no block."""
-        query = select(_I.withdrawal_id, _P.fee).join(tables.payout, _P.id == _I.payout_id).order_by(_P.id)
+        """What each of these bears of the fee of its last payout, in base units of the coin; None in no block."""
+        query: Any = select(_I.withdrawal_id, _P.fee, _P["items"]).join(tables.payout, _P.id == _I.payout_id)
+        query = query.order_by(_P.id)
         found: dict[int, int | None] = {}
         for some in chunks(withdrawal_ids):
             for row in self._connection.execute(query.where(_I.withdrawal_id.in_(some))):
-                found[row.withdrawal_id] = row.fee
+                members = [id for id, *_ in _ITEMS.decode(row._mapping["items"])]
+                place = members.index(row.withdrawal_id)
+                found[row.withdrawal_id] = None if row.fee is None else fee_share(row.fee, len(members), place)
         return found
 
     def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:

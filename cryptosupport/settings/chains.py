@@ -237,10 +237,13 @@ class ChainSettings(Section, frozen=True):
 
     @property
     def pay_fault(self) -> str | None:
-        """What keeps every payment on an EVM chain from beginning, None where nothing does."""
-        if self.max_fee and self.fees.max_fee_per_gas is not None:
+        """What keeps every payment from beginning, None where nothing does."""
+        rate, name = self.fees.max_fee_per_gas, "max_fee_per_gas"
+        if self.family == "bitcoin":
+            rate, name = self.fees.max_feerate, "max_feerate"
+        if self.max_fee and rate is not None:
             return None
-        return "to pay, [fees] has to name max_fee and max_fee_per_gas: without caps a spike of fees would be paid"
+        return f"to pay, [fees] has to name max_fee and {name}: without caps a spike of fees would be paid"
 
     @property
     def tokens(self) -> dict[str, Asset]:

@@ -13,7 +13,7 @@ import msgspec
 
 from cryptosupport.settings.guards import ApprovalSettings, FreezeSettings, PrivacySettings, ScreeningSettings
 from cryptosupport.settings.hooks import EventHook, check_names
-from cryptosupport.settings.paying import BumpSettings
+from cryptosupport.settings.paying import BatchSettings, BumpSettings
 from cryptosupport.settings.reading import Section, is_there, read
 from cryptosupport.settings.values import (
     check,
@@ -146,6 +146,7 @@ class DeskSettings(Section, frozen=True):
     freeze: FreezeSettings = FreezeSettings()
     privacy: PrivacySettings = PrivacySettings()
     bump: BumpSettings = BumpSettings()
+    batch: BatchSettings = BatchSettings()
     hooks: dict[str, EventHook] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -70,6 +70,11 @@ class WalletSettings(Section, frozen=True):
             raise ValueError(f'signer_header: it goes with signer = "{WEB3SIGNER}https://HOST:PORT"')
 
     @property
+    def known_by(self) -> str | None:
+        """What it is known by on its chain: its address, or its public descriptor; None where it has neither."""
+        return self.address or self.descriptor
+
+    @property
     def signer_url(self) -> str | None:
         """Where a signer that speaks `eth_signTransaction` is asked, None where the key is somewhere else."""
         is_url = self.signer is not None and self.signer.startswith(WEB3SIGNER)

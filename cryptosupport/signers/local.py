@@ -120,7 +120,7 @@ class LocalSigner:
         secret = self._secret()
         self._check_key(secret)
         raw = _without(secret, lambda: self._tools.sign(order.plan.text, secret))
-        return raw, _without(secret, lambda: self._tools.read(raw))
+        return raw, _without(secret, lambda: self._tools.read(raw, order.plan.text))
 
     def _check_key(self, secret: str) -> None:
         address = _without(secret, lambda: self._tools.address(secret))

@@ -99,7 +99,7 @@ class Elsewhere:
             raise Refused("what came back from the signer is not the transaction that it was asked to sign")
         return raw
 
-    def read(self, raw: bytes) -> Decoded:
+    def read(self, raw: bytes, text: str) -> Decoded:
         """By the second decoder."""
         return self._words.read(raw)
 

@@ -69,7 +69,7 @@ def test_a_wallet_with_too_little_waits_and_pays_when_it_is_refilled(
     assert paydesk.pay() == {"w-1": "final", "w-2": "final"}
 
 
-def test_a_wallet_on_a_chain_that_cannot_be_paid_on_keeps_no_other_from_paying(paydesk: Paydesk) -> None:
+def test_a_wallet_that_cannot_pay_is_told_and_keeps_no_other_from_paying(paydesk: Paydesk) -> None:
     configs = paydesk.folder / "configs"
     bitcoin = (
         'family = "bitcoin"\nnetwork = "regtest"\nendpoints = ["http://127.0.0.1:9"]\n'
@@ -79,9 +79,11 @@ def test_a_wallet_on_a_chain_that_cannot_be_paid_on_keeps_no_other_from_paying(p
     with (configs / "wallets.toml").open("a", encoding="utf-8") as file:
         file.write('[hot-btc]\nchain = "bitcoin"\nrole = "hot"\nsigner = "keyring:x"\n')
     paydesk.submit("w-1")
-    paydesk.pay()
+    paydesk.pay(8)
     paydesk.settle()
-    assert paydesk.pay() == {"w-1": "final"}
+    done = paydesk.run("withdraw", "run", "-o", "jsonl")
+    assert "chains/bitcoin.toml: to pay, [fees] has to name max_fee and max_feerate" in done.stderr
+    assert (done.exit_code, [each["state"] for each in done.jsonl]) == (8, ["final"])
 
 
 def test_what_waits_for_a_refill_can_be_cancelled_and_held(open_desk: Callable[..., Paydesk], anvil: Anvil) -> None:

@@ -59,7 +59,7 @@ class Tools:
         self.signed.append(text)
         return canonical(plan | {"seal": hmac.digest(secret.encode(), canonical(plan), "sha256").hex()})
 
-    def read(self, raw: bytes) -> Decoded:
+    def read(self, raw: bytes, text: str = "") -> Decoded:
         """What such bytes do."""
         try:
             told = json.loads(raw)

@@ -105,7 +105,7 @@ class Wallets:
 
     def _has_keys(self, wallet: str) -> bool:
         if wallet not in self._keys:
-            (answer,) = self._ask([Call("getwalletinfo")], _path(wallet))
+            (answer,) = self._ask([Call("getwalletinfo")], wallet_path(wallet))
             told = None if isinstance(answer, RpcFault) else decode(answer, _INFO, self._node.name)
             self._keys[wallet] = told is not None and told.private_keys_enabled
         return self._keys[wallet]
@@ -115,7 +115,7 @@ class Wallets:
         name = self._node.name
         if not self._may_ask:
             raise NodeFailed(name, "no_wallet", "is not marked own = true, so its wallets are not asked")
-        answers = self._node.batch([Call("getbalances"), Call("getwalletinfo")], _path(wallet))
+        answers = self._node.batch([Call("getbalances"), Call("getwalletinfo")], wallet_path(wallet))
         money, info = (self._told(wallet, answer) for answer in answers)
         if bytes(decode(info, _INFO, name).scanning) != b"false":
             raise NodeFailed(name, "not_synced", f"is still searching the chain for coins of the wallet {wallet}")
@@ -135,7 +135,7 @@ class Wallets:
             return known
         calls = [Call("gettransaction", (txid, True, True)) for txid in txids]
         for wallet in self.names():
-            for txid, answer in zip(txids, self._ask(calls, _path(wallet)), strict=True):
+            for txid, answer in zip(txids, self._ask(calls, wallet_path(wallet)), strict=True):
                 if not isinstance(answer, RpcFault):
                     tx = decode(answer, _TX, self._node.name)
                     known.setdefault(txid, []).append(Known(wallet, tx, self._has_keys(wallet)))
@@ -169,5 +169,6 @@ def tell_change(known: Sequence[Known], transfers: tuple[Transfer, ...]) -> tupl
     return tuple(replace(each, change=told[each.vout]) if each.vout in told else each for each in transfers)
 
 
-def _path(wallet: str) -> str:
+def wallet_path(wallet: str) -> str:
+    """The path of a wallet at its node."""
     return f"/wallet/{quote(wallet, safe='')}"

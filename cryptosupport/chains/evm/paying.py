@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from cryptosupport.chains.evm import decoding, drafting, fees, sending, standing, surveying
 from cryptosupport.chains.evm.account import Account
-from cryptosupport.chains.evm.agreeing import Voice, agree
 from cryptosupport.chains.evm.asking import Asker, NodeState
 from cryptosupport.chains.evm.balances import own_address
 from cryptosupport.chains.evm.chain import rules_of
@@ -16,6 +15,7 @@ from cryptosupport.chains.evm.codec import to_checksum
 from cryptosupport.chains.evm.fees import CANCEL_TIMES, Market
 from cryptosupport.chains.evm.surveying import NodeSays
 from cryptosupport.chains.evm.transfers import Unsigned
+from cryptosupport.domain.agreeing import Voice, agree
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed, Refused
 from cryptosupport.domain.money import GasFees
 from cryptosupport.domain.paying import (
@@ -70,6 +70,11 @@ class EvmPayer:
     def in_flight(self) -> int:
         """How many payouts may wait for a block at once: geth keeps 16 of an account for sure (M63)."""
         return self._in_flight
+
+    @property
+    def in_order(self) -> bool:
+        """Yes: no block has a nonce before the one below it."""
+        return True
 
     @property
     def together(self) -> int:

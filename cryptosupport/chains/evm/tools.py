@@ -8,8 +8,8 @@ from cryptosupport.domain.signing import Tools
 from cryptosupport.settings import ChainSettings
 
 
-def open_tools(settings: ChainSettings) -> Tools:
-    """The tools for one chain, whose tokens are told as its settings write them."""
+def open_tools(settings: ChainSettings, wallet: str) -> Tools:
+    """The tools for one chain, whose tokens are told as its settings write them; they are the same for every wallet."""
     return _EvmTools(settings)
 
 
@@ -21,7 +21,7 @@ class _EvmTools:
         """The signed bytes of a plan's text. Raises `Refused`, `BadSettings`."""
         return signing.sign(text, secret)
 
-    def read(self, raw: bytes) -> Decoded:
+    def read(self, raw: bytes, text: str) -> Decoded:
         """What signed bytes do, by a decoder that did not write them. Raises `Refused` for what cannot be read."""
         return decoding.decode(raw, self._contracts)
 

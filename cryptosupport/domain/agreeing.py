@@ -63,7 +63,7 @@ def _contradicts(other: Voice, final: Voice) -> bool:
     verdict = _verdict(other.seen)
     if verdict is not None:
         return verdict != _verdict(final.seen)
-    # Its nonce is unused there, in a chain that has come past the block in which it was used.
+    # Its place is unused there, in a chain that has come past the block in which it was used.
     past = isinstance(final.seen, Mined) and other.head >= final.seen.height
     return past and isinstance(other.seen, Absent)
 
@@ -89,10 +89,10 @@ def _words(seen: Seen) -> str:
             outcome = "done" if seen.ok else "failed"
             return f"attempt {seen.number} is in block {seen.height} ({seen.block_hash}), {outcome}"
         case Taken(by=by):
-            return f"{by or 'something else'} has its nonce"
+            return f"{by or 'something else'} has its place"
         case Unclear(why=why):
             return why
         case Absent():
-            return "its nonce is not used"
+            return "its place is not used"
         case _:
             assert_never(seen)

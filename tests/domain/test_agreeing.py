@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from cryptosupport.chains.evm.agreeing import Voice, agree
+from cryptosupport.domain.agreeing import Voice, agree
 from cryptosupport.domain.payouts import Absent, Mined, Seen, Taken, Unclear
 
 FINAL = Mined(1, 100, "0xaa", True, True, 21_000, 40)
@@ -74,7 +74,7 @@ def test_nodes_that_contradict_each_other_are_both_named(other: Seen) -> None:
 
 
 def test_two_winners_of_one_nonce_contradict_each_other() -> None:
-    assert told(TAKEN, Taken("0xcc", True)) == Unclear("a says 0xbb has its nonce, b says 0xcc has its nonce")
+    assert told(TAKEN, Taken("0xcc", True)) == Unclear("a says 0xbb has its place, b says 0xcc has its place")
 
 
 def test_without_anything_final_the_most_settled_view_counts() -> None:

@@ -1,0 +1,1 @@
+"""Paying on Bitcoin: descriptors, transactions, signing and reading."""
