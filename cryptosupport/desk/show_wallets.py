@@ -10,7 +10,7 @@ from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import NodeFailed, NodesFailed
 from cryptosupport.domain.money import Asset, format_base_units
 from cryptosupport.domain.paying import Payer
-from cryptosupport.domain.payouts import Mined, Payout, Purse, Seen, Taken
+from cryptosupport.domain.payouts import Absent, Mined, Payout, Purse, Seen, Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,20 @@ def _held(
     reserved: dict[str | None, int] = {}
     holds: dict[str | None, int] = {}
     if live and payer is not None:
-        survey = payer(own.name).survey(live)
+        opened = payer(own.name)
+        survey = opened.survey(live)
         holds = dict(survey.holds)
-        reserved = _reserved(ledger, [each for each in live if _may_spend(survey.seen.get(each.id))])
+        left = [each for each in live if _may_spend(survey.seen.get(each.id), opened.in_order)]
+        reserved = _reserved(ledger, left)
     for asset in own.assets:
         on_chain = holds[asset.contract] if asset.contract in holds else balance(own, asset)
         yield Held(asset, on_chain, reserved.get(asset.contract, 0))
 
 
-def _may_spend(seen: Seen | None) -> bool:
+def _may_spend(seen: Seen | None, in_order: bool) -> bool:
+    """Whether balances do not show it yet; where places are coins, what waits in a pool is not held any more."""
+    if not in_order and isinstance(seen, Absent) and seen.pooled:
+        return False
     return not isinstance(seen, Mined) and not (isinstance(seen, Taken) and seen.final)
 
 

@@ -70,10 +70,12 @@ def strangers(records: Records, purse: Purse, survey: Survey) -> list[str]:
 def watch_funds(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> bool:
     """Whether the wallet holds less than what payouts that no block has are to pay from it: then it is frozen.
 
+    Where places are coins, what waits in a pool is not held any more, and whoever takes a coin is found by that.
+
     Fees do not count: raising them may take what is left over. Nor does what was reserved a moment ago, since the node
     that answers now may be some blocks behind the one that answered then.
     """
-    if FUNDS not in shift.paying.alarms.on:
+    if FUNDS not in shift.paying.alarms.on or not shift.till.payer.in_order:
         return False
     with shift.paying.ledger.look() as records:
         since = records.now - shift.paying.bump

@@ -62,8 +62,8 @@ def test_a_wallet_tells_what_it_holds_and_what_is_under_way(open_bitcoindesk: Op
     done = desk.run("wallet", "balance", "hot", "--json")
     assert done.exit_code == 0, done.stderr
     (held,) = done.json["balances"]
-    assert held["on_chain"]["amount"].startswith("2.4")  # with change of our own that waits
-    assert int(held["reserved"]["base_units"]) >= 0
+    assert held["on_chain"]["amount"].startswith("2.49")  # what is paid has left it, and its change is trusted
+    assert (held["reserved"]["amount"], held["free"]) == ("0", held["on_chain"])
 
 
 def test_a_wallet_that_has_paid_before_is_refused(open_bitcoindesk: Open) -> None:
@@ -249,6 +249,30 @@ def test_coins_that_somebody_else_spends_hold_what_they_were_to_pay(open_bitcoin
     assert desk.pay(3) == {"a": "held", "b": "held"}
     assert "wallet=hot" in desk.run("freeze", "list").stdout
     assert desk.got(desk.show("a")["destination"]) == 0
+
+
+def test_what_waits_in_the_pool_is_no_money_that_is_missing(open_bitcoindesk: Open) -> None:
+    """The coins of a payment are not held any more as soon as it is sent: that is no alarm (S36)."""
+    desk = open_bitcoindesk(coins=("1",))
+    desk.submit(a="0.9")
+    desk.pay()
+    with (desk.folder / "configs" / "desk.toml").open("a", encoding="utf-8") as file:
+        file.write('[bump]\nafter = "1ms"\n')
+    desk.pay()
+    assert desk.run("freeze", "list", "-o", "jsonl").jsonl == []
+
+
+def test_what_only_reads_leaves_the_coins_of_payments_locked(open_bitcoindesk: Open) -> None:
+    """A payment that no node has heard of yet keeps its coins while somebody looks at the wallet."""
+    desk = open_bitcoindesk(coins=("1", "1"))
+    desk.submit(a="0.5")
+    assert desk.run("keys", "delete", "hot", "--force", "--yes").exit_code == 0
+    assert desk.pay(8) == {"a": "reserved"}
+    locked = desk.node.rpc("listlockunspent", wallet="hot")
+    assert len(locked) == 1
+    for look in (("wallet", "balance"), ("reconcile",)):
+        desk.run(*look)
+        assert desk.node.rpc("listlockunspent", wallet="hot") == locked
 
 
 def test_locks_that_no_payout_has_are_let_go(open_bitcoindesk: Open) -> None:

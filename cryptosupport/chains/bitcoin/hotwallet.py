@@ -37,6 +37,10 @@ class _Point(msgspec.Struct):
         return self.txid, self.vout
 
 
+class _Coin(msgspec.Struct):
+    amount: msgspec.Raw
+
+
 class _Funded(msgspec.Struct):
     psbt: str
 
@@ -100,6 +104,11 @@ class HotWallet:
         if bytes(self._read(info, WalletInfo).scanning) != b"false":
             raise NodeFailed(self._node.name, "not_synced", f"is still searching the chain for coins of {self._name}")
         return amount(self._read(money, Balances).mine.trusted, self._node.name)
+
+    def free(self) -> int:
+        """The satoshis in blocks that may be chosen."""
+        found = self._read(self._told("listunspent", 1), tuple[_Coin, ...])
+        return sum(amount(each.amount, self._node.name) for each in found)
 
     def choose(self, outputs: Sequence[Mapping[str, str]], rate: int) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from cryptosupport.chains.bitcoin import drafting, following, sending
+from cryptosupport.chains.bitcoin import drafting, following, sending, sizes
 from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
 from cryptosupport.chains.bitcoin.chain import BitcoinChain
 from cryptosupport.chains.bitcoin.codec import address_of, script_pubkey
@@ -104,6 +104,7 @@ class BitcoinPayer:
         self._network = self._rules.network.name
         self._chains = _by_operator(settings, nodes, clock)
         self._kept: HotWallet | None = None
+        self._claimed: set[Outpoint] = set()  # what the payouts of the last survey have
 
     @property
     def source(self) -> str:
@@ -130,15 +131,14 @@ class BitcoinPayer:
     def survey(self, payouts: Sequence[Payout]) -> Survey:
         """Ask the nodes how the wallet stands, and what became of each of ``payouts``; see `Payer.survey`.
 
-        With a quorum every operator is asked. Coins that no payout has any more are let go, and those that one has are
-        locked. ``market`` is the rate of the next blocks in satoshis per kvB. Raises `NodesFailed`.
+        With a quorum every operator is asked. ``market`` is the rate of the next blocks in satoshis per kvB. Raises
+        `NodesFailed`.
         """
         troubles: list[str] = []
         seen = self._seen(payouts, troubles)
         self._kept = None  # another node may be the first that answers by now
         home = self._home()
-        live = {claim for each in payouts if each.step not in OVER for claim in each.claims}
-        self._lock(home, {_outpoint(claim) for claim in live})
+        self._claimed = {_outpoint(claim) for each in payouts if each.step not in OVER for claim in each.claims}
         spends = home.spends()
         return Survey(0, len(spends), {None: home.holds()}, self._rate(home), seen, tuple(troubles), spends)
 
@@ -174,7 +174,6 @@ class BitcoinPayer:
 
     @staticmethod
     def _lock(home: HotWallet, wanted: set[Outpoint]) -> None:
-        """Have the node choose no coin that a payout of the ledger has, and let the others be chosen."""
         locked = home.locked()
         home.lock(locked - wanted, locked=False)
         home.lock(wanted - locked)
@@ -188,8 +187,12 @@ class BitcoinPayer:
     # -- plans
 
     def draft(self, payments: Sequence[Payment], survey: Survey) -> list[Draft]:
-        """Put payments together in transactions, each tried out as far as a node can; see `Payer.draft`."""
+        """Put payments together in transactions, from coins that no payout has; see `Payer.draft`.
+
+        The node is to choose no coin that a payout of the last survey has, and may choose those that none has any more.
+        """
         home, rate = self._home(), _rate_of(survey)
+        self._lock(home, self._claimed)
         groups, bad = drafting.group(payments, self._network, self._caps.coin, MOST_TOGETHER)
         drafts: dict[int, Draft] = dict(bad)
         for members in groups:
@@ -205,8 +208,9 @@ class BitcoinPayer:
         outputs = [{each.destination: coins(each.base_units)} for each in payments]
         chosen = self._chosen(home, outputs, rate)
         if isinstance(chosen, NotEnough):
-            needs, has = sum(each.base_units for each in payments), home.holds()
-            return Short(self._caps.coin.symbol, needs, min(has, needs - 1))
+            pays, has = sum(each.base_units for each in payments), home.free()
+            needs = pays + sizes.fee_for(sizes.weight(self._watched.kind, 1, []), rate)
+            return Short(self._caps.coin.symbol, max(needs, has + 1), has)
         change, index = home.change()
         spending = self._spending(home, chosen, payments, change)
         decided = drafting.cost(spending, rate, self._caps)
