@@ -184,7 +184,7 @@ def attacked(tmp_path: Path, anvil_with: Callable[..., Anvil]) -> Iterator[Calla
 
         def opened(
             proxies: int = 1, quorum: int = 1, timeout: str = "5s", desk: str = "", resend: str = "1ms",
-            node: Anvil | None = None, folder: Path | None = None,
+            ledger: str = "", node: Anvil | None = None, folder: Path | None = None,
         ) -> Attacked:  # fmt: skip
             node, folder = node or anvil_with("--no-mining"), folder or tmp_path / "desk"
             behind = [stack.enter_context(Proxy(node)) for _ in range(proxies)]
@@ -194,7 +194,9 @@ def attacked(tmp_path: Path, anvil_with: Callable[..., Anvil]) -> Iterator[Calla
             ]
             set_password("hot", KEY)
             write_settings(folder / "configs", f"[{', '.join(urls)}]\nquorum = {quorum}")
-            (folder / "configs" / "desk.toml").write_text(f'[bump]\nresend = "{resend}"\n{desk}', encoding="utf-8")
+            url = f'[ledger]\nurl = "{ledger}"\n' if ledger else ""
+            text = f'{url}[bump]\nresend = "{resend}"\n{desk}'
+            (folder / "configs" / "desk.toml").write_text(text, encoding="utf-8")
             node.rpc("anvil_setBalance", HOT, hex(100 * ETHER))
             return Attacked(in_this_process(folder), folder, node, behind)
 

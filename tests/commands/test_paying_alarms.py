@@ -27,9 +27,9 @@ def holds(desk: Attacked, ether: int) -> None:
     desk.node.rpc("anvil_setBalance", HOT, hex(ether * ETHER))
 
 
-def test_a_wallet_that_holds_less_than_is_reserved_is_frozen(attacked: Open) -> None:
+def test_a_wallet_that_holds_less_than_is_reserved_is_frozen(attacked: Open, ledger_url: str) -> None:
     """Somebody else takes its coins, by whatever way: what is left must not go too, and nothing is given up."""
-    desk = attacked(desk=AT_ONCE)
+    desk = attacked(desk=AT_ONCE, ledger=ledger_url)
     desk.ask("w-1", ANN, 3)
     desk.ask("w-2", BEN, 4)
     assert desk.run_pass() == (0, {"w-1": "broadcast", "w-2": "broadcast"})
@@ -73,9 +73,9 @@ def lose(desk: Attacked) -> None:
     desk.proxy.lies[TX] = always(None)
 
 
-def three(attacked: Open, desk: str) -> Attacked:
+def three(attacked: Open, desk: str, ledger: str = "") -> Attacked:
     """Three payments that nobody can tell of, each sent once."""
-    opened = attacked(desk=desk, resend="1h")
+    opened = attacked(desk=desk, resend="1h", ledger=ledger)
     lose(opened)
     for name, to in (("w-1", ANN), ("w-2", BEN), ("w-3", ANN)):
         opened.ask(name, to)
@@ -87,8 +87,8 @@ def three(attacked: Open, desk: str) -> Attacked:
     return opened
 
 
-def test_several_unknown_in_a_row_freeze_the_wallet(attacked: Open) -> None:
-    desk = three(attacked, "[freeze]\nunknown_in_a_row = 3\n")
+def test_several_unknown_in_a_row_freeze_the_wallet(attacked: Open, ledger_url: str) -> None:
+    desk = three(attacked, "[freeze]\nunknown_in_a_row = 3\n", ledger_url)
     assert desk.run_pass() == (7, dict.fromkeys(desk.owed, "unknown"))
     assert frozen(desk) == ["unknown: nobody can tell what became of payments of hot, from payout 1 on: 3 in a row"]
     assert "3 in a row. It is frozen" in desk.said

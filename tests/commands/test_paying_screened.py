@@ -35,7 +35,10 @@ def reserved(desk: Paydesk) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sanctions", "block"])
-def test_what_came_on_a_list_since_it_was_reserved_is_not_signed(paydesk: Paydesk, kind: str) -> None:
+def test_what_came_on_a_list_since_it_was_reserved_is_not_signed(
+    open_desk: Callable[..., Paydesk], anvil: Anvil, ledger_url: str, kind: str
+) -> None:
+    paydesk = open_desk(anvil, ledger_url)
     reserved(paydesk)
     list_address(paydesk.run, paydesk.folder, ANN, kind)
     done = paydesk.run("withdraw", "run")
