@@ -52,7 +52,7 @@ class Siege:
     def last(self, seconds: float) -> None:
         """Go on for so long."""
         acts = {
-            self.submit: 4, self.work: 9, self.kill_one: 6, self.bump: 3, self.cancel: 2,
+            self.submit: 4, self.work: 9, self.kill_one: 3, self.bump: 3, self.cancel: 4,
             self.kill_a_signer: 1 if self.fleet.remote else 0, self.reorganise: 1, self.wipe: 1, self.stall: 1,
         }  # fmt: skip
         until = time.monotonic() + seconds
@@ -125,7 +125,7 @@ class Siege:
 
     def _about(self, what: str) -> None:
         if self.asked:
-            name = self.choices.choice(self.asked[-20:]).name
+            name = self.choices.choice(self.asked[-8:]).name
             self._start(what, "withdraw", what, name, "--operator", "ops")
 
     def _file(self, asked: list[Asked]) -> Path:

@@ -32,21 +32,25 @@ from tests.commands.submitting import LOADED
 
 KEYS = {f"hot-{number}": f"{0x31 + number:02x}" * 32 for number in range(4)}
 """The wallets, and their keys."""
+LEAVE = (signal.SIGINT, signal.SIGTERM)
 SOURCES = {name: address(key) for name, key in KEYS.items()}
 
 
 @dataclass
 class Child:
-    """A process of the fleet, as long as nobody has asked how it ended."""
+    """A process of the fleet. ``code`` is how it ended: minus the signal, or its exit code."""
 
     pid: int
     what: str
     log: Path
+    code: int | None = None
 
     def ended(self, wait: bool = False) -> int | None:
-        """How it ended (minus the signal, or its exit code), None while it runs."""
-        done, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if done else None
+        """How it ended, None while it runs. Until somebody has asked, nobody else can get its id."""
+        if self.code is None:
+            done, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if done else None
+        return self.code
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Fleet:
     remote: bool
     desk: str = ""
     running: list[Child] = field(default_factory=list)
+    forked: list[Child] = field(default_factory=list)
     signers: dict[str, Child] = field(default_factory=dict)
 
     def open(self) -> None:
@@ -91,13 +96,17 @@ class Fleet:
         """Do ``work`` in a process of its own; what it prints goes to a file."""
         log = self.folder / "log" / what
         sys.stdout.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)  # who is told to leave has to know of all children
         pid = os.fork()
         if pid:
-            return Child(pid, what, log)
+            self.forked.append(Child(pid, what, log))
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            return self.forked[-1]
         code = 1
         try:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for each in LEAVE:
+                signal.signal(each, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(file, 1)
             os.dup2(file, 2)
@@ -153,15 +162,13 @@ class Fleet:
     def reap(self) -> list[tuple[Child, int]]:
         """Those that have ended since the last time."""
         found = [(each, code) for each in self.running if (code := each.ended()) is not None]
-        self.running = [each for each in self.running if each not in [child for child, _ in found]]
+        self.running = [each for each in self.running if each.code is None]
         return found
 
     def close(self) -> None:
         """End all of them."""
-        for each in (*self.running, *self.signers.values()):
+        for each in self.forked:
             self.end(each)
-        self.running.clear()
-        self.signers.clear()
 
     def states(self) -> dict[str, str]:
         """The state of each withdrawal."""

@@ -82,6 +82,7 @@ def test_killed_at_any_point_of_a_payment_it_is_settled_once(
     say(tell, ledger_url, f"the desk (part {shard + 1} of {SHARDS})" if SHARDS > 1 else "the desk", told)
     for one in told.values():
         assert one["wrong"] == []
+        assert one["killed"] > 0
         assert one["kinds"].keys() >= KINDS["desk"]
         assert one["points"] > 50
 
@@ -96,4 +97,5 @@ def test_killed_at_any_point_between_desk_and_signer_it_is_settled_once(
     say(tell, ledger_url, WHO[who], told)
     for stage, one in told.items():
         assert one["wrong"] == []
+        assert one["killed"] > 0
         assert one["kinds"].keys() == KINDS[who] - ({"entry of the signer"} if stage == "settle" else set())
