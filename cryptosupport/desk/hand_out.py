@@ -33,9 +33,10 @@ def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     allowed = _allowed(shift, bare)
     with shift.paying.ledger.look() as records:
         ledger_id = records.ledger_id
-    for payout, withdrawals, statements in allowed:
+    orders = [_order(shift, ledger_id, *each) for each in allowed]
+    for (payout, withdrawals, _), raw in zip(allowed, shift.till.signer.sign_all(orders), strict=True):
         try:
-            done[payout.id] = _signed(shift, ledger_id, payout, withdrawals, statements)
+            done[payout.id] = _signed(shift, payout, withdrawals, raw)
         except Refused as error:
             shift.errors.append(error)
             if not isinstance(error, Frozen):  # that ends with the freeze
@@ -50,20 +51,24 @@ def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     return [done.get(each.id, each) for each in payouts]
 
 
-def _signed(
+def _order(
     shift: Shift, ledger_id: str, payout: Payout, withdrawals: tuple[Withdrawal, ...], statements: tuple[Signed, ...]
-) -> Payout:
-    """The payout with signed bytes that do what was asked, as a second decoder reads them (M50)."""
-    attempt, till = payout.last, shift.till
-    order = Order(
-        ledger_id, payout.chain, payout.wallet, payout.source, payout.claims, attempt.kind, attempt.plan, withdrawals,
-        statements, tuple(each.version for each in shift.paying.versions),
+) -> Order:
+    """What the signer is asked for."""
+    return Order(
+        ledger_id, payout.chain, payout.wallet, payout.source, payout.claims, payout.last.kind, payout.last.plan,
+        withdrawals, statements, tuple(each.version for each in shift.paying.versions),
     )  # fmt: skip
-    raw = till.signer.sign(order)
-    decoded = till.payer.read(raw)
-    check_bytes(payout, attempt, withdrawals, decoded)
+
+
+def _signed(shift: Shift, payout: Payout, withdrawals: tuple[Withdrawal, ...], raw: bytes | Refused) -> Payout:
+    """The payout with signed bytes that do what was asked, as a second decoder reads them (M50). Raises `Refused`."""
+    if isinstance(raw, Refused):
+        raise raw
+    decoded = shift.till.payer.read(raw)
+    check_bytes(payout, payout.last, withdrawals, decoded)
     step = Step.SIGNED if payout.step is Step.RESERVED else payout.step
-    return replace(payout.with_attempt(replace(attempt, raw=raw, txid=decoded.txid)), step=step)
+    return replace(payout.with_attempt(replace(payout.last, raw=raw, txid=decoded.txid)), step=step)
 
 
 def check_bytes(payout: Payout, attempt: Attempt, withdrawals: Sequence[Withdrawal], decoded: Decoded) -> None:

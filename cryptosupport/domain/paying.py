@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from cryptosupport.domain.audit import Head
+from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.payouts import Kind, Payout, Plan, Seen
 from cryptosupport.domain.statements import Signed
@@ -227,6 +228,9 @@ class Signer(Protocol):
 
     def sign(self, order: Order) -> bytes:
         """The signed bytes. Raises `Refused` where it must not."""
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
+        """The signed bytes of each, or why it must not be."""
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers (B13)."""

@@ -154,6 +154,17 @@ def needed(withdrawal: Withdrawal) -> int:
     return max(decision.approvals + (0 if withdrawal.proven else 1), 1)
 
 
+def sign_each(sign: Callable[[Order], bytes], orders: Iterable[Order]) -> list[bytes | Refused]:
+    """What comes of each order, one after the other: the signed bytes, or why it must not be signed."""
+    results: list[bytes | Refused] = []
+    for order in orders:
+        try:
+            results.append(sign(order))
+        except Refused as refused:
+            results.append(refused)
+    return results
+
+
 # -- the order --------------------------------------------------------------------------------------------------------
 
 

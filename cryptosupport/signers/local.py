@@ -3,7 +3,8 @@
 What happens to an order: it is checked by itself (withdrawals, approvals, freezes, caps), against the store and against
 the key; it is signed; what was signed is read by the second decoder and checked against the order; the signature is
 remembered; only then are the bytes handed out. A crash between signing and remembering is harmless: the bytes were in
-this process only, and went with it. A crash between remembering and handing out is a lost answer: the same order is
+this process only, and went with it. Several orders are remembered by one commit, before the bytes of any are handed
+out. A crash between remembering and handing out is a lost answer: the same order is
 signed again, and whatever was signed for it before has the same claims, so that at most one of them counts on chain.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from cryptosupport.domain.signing import (
     check_bytes,
     check_order,
     handed_out,
+    sign_each,
     totals,
     wanted_of,
 )
@@ -72,17 +74,30 @@ class LocalSigner:
         wallet or the store cannot be used, `Unreachable` where the store is held by another process.
         """
         with self._lock:
-            freezes = self._freezes() if order.kind is Kind.PAY else ()
-            check_order(order, self._account, self._caps, self._electors, freezes)
-            entry = self._entry(order)
-            self._store.check(entry, self._caps.hour)
-            if self._elsewhere:
-                self._check_key("")
-                self._store.keep(entry, self._caps.hour)
-            raw, decoded = self._signed(order)
-            check_bytes(order, decoded, self._account, self._caps)
-            self._store.keep(replace(entry, txid=decoded.txid), self._caps.hour)
-            return raw
+            return self._sign(order)
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
+        """The signed bytes of each, or why it must not be; all of them are remembered, at once, before any is told.
+
+        Raises as `sign` does what is about no single order: then none is remembered, and none is told.
+        """
+        if self._elsewhere:  # what is asked for elsewhere is on the disk before it is asked for
+            return sign_each(self.sign, orders)
+        with self._lock, self._store.together():
+            return sign_each(self._sign, orders)
+
+    def _sign(self, order: Order) -> bytes:
+        freezes = self._freezes() if order.kind is Kind.PAY else ()
+        check_order(order, self._account, self._caps, self._electors, freezes)
+        entry = self._entry(order)
+        self._store.check(entry, self._caps.hour)
+        if self._elsewhere:
+            self._check_key("")
+            self._store.keep(entry, self._caps.hour)
+        raw, decoded = self._signed(order)
+        check_bytes(order, decoded, self._account, self._caps)
+        self._store.keep(replace(entry, txid=decoded.txid), self._caps.hour)
+        return raw
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cryptosupport.domain.audit import Head, read_head
 from cryptosupport.domain.errors import BadInput, Refused, Unreachable
 from cryptosupport.domain.paying import HighWater, Order
+from cryptosupport.domain.signing import sign_each
 from cryptosupport.signers.orders import write_order
 from cryptosupport.signers.wire import Garbled, raised, receive, send
 
@@ -41,6 +43,10 @@ class RemoteSigner:
         if not signed:
             raise self._lost("it holds no signed bytes")
         return signed
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
+        """The signed bytes of each, asked for one after the other, or why it must not be. Raises as the class says."""
+        return sign_each(self.sign, orders)
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction. Raises as the class says."""

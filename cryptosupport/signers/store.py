@@ -18,7 +18,8 @@ import heapq
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,16 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<Store {self._path}>"
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have all that is kept meanwhile on the disk at once, before this ends; others wait."""
+        try:
+            with self._file.together():
+                yield
+        except BaseException:
+            self._hours.clear()  # it may have counted what was undone
+            raise
 
     def check(self, entry: Entry, most_per_hour: Mapping[str, int]) -> None:
         """Raise `Refused` where this must not be signed as things are; nothing is kept."""

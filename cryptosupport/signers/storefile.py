@@ -77,6 +77,19 @@ _SCHEMA = [
 ]
 
 
+@contextmanager
+def _part_of(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A part of a transaction, undone by its own error alone."""
+    connection.execute("savepoint part")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("rollback to part")
+        connection.execute("release part")
+        raise
+    connection.execute("release part")
+
+
 class StoreFile:
     """One SQLite file, opened at the first use and made where there is none; for any thread.
 
@@ -91,6 +104,7 @@ class StoreFile:
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
         self._seen = 0
+        self._within: sqlite3.Connection | None = None  # the transaction that all others are part of just now
 
     def close(self) -> None:
         """Let go of the file."""
@@ -100,9 +114,26 @@ class StoreFile:
                 self._connection = None
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have the file alone, and end on the disk once, for all transactions of this thread that begin meanwhile.
+
+        Each of them is undone by its own error alone; an error that leaves this undoes them all.
+        """
+        with self._lock, self.transaction(write=True) as connection:
+            self._within = connection
+            try:
+                yield
+            finally:
+                self._within = None
+
+    @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction, undone by any error; to ``write`` one has the file alone, and it ends on the disk."""
         with self._lock, self._translated():
+            if self._within is not None:  # it is this thread's: it has the lock
+                with _part_of(self._within) as connection:
+                    yield connection
+                return
             connection = self._open()
             connection.execute("begin immediate" if write else "begin")
             try:

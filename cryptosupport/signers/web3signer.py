@@ -19,7 +19,7 @@ from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.paying import Decoded, HighWater, Order
 from cryptosupport.domain.screening import key_of
-from cryptosupport.domain.signing import Account, Caps, Electors, check_bytes
+from cryptosupport.domain.signing import Account, Caps, Electors, check_bytes, sign_each
 from cryptosupport.signers.local import LocalSigner
 from cryptosupport.signers.store import Store
 
@@ -64,6 +64,10 @@ class Web3Signer:
         preview = self._words.preview(self._words.asked(order.plan.text))
         check_bytes(order, preview, self._account, self._caps, signed=False)
         return self._local.sign(order)
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
+        """The signed bytes of each, asked for one after the other, or why it must not be. Raises as `sign` does."""
+        return sign_each(self.sign, orders)
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers."""
