@@ -20,8 +20,7 @@ from cryptosupport.context import Context
 from cryptosupport.context.telling import WithHooks
 from cryptosupport.outside.telling import Told
 from tests.commands.hookdesk import in_order, later, lines
-from tests.commands.paying import copied, kept
-from tests.commands.submitting import LOADED, Points, emptied, in_a_child, submit
+from tests.commands.submitting import LOADED, Points, copied, emptied, in_a_child, kept, submit
 from tests.crashing import fatal_points
 
 NAMES = ("w-1", "w-2", "w-3")
@@ -40,9 +39,9 @@ def telling(folders: list[str], fatal: int) -> Callable[[], list[int]]:
             tell_hooks(context)
 
         def delivered(told: Told, bodies: Any) -> Any:
-            points.reach()
+            points.reach("delivery")
             said = tell(told, bodies)
-            points.reach()
+            points.reach("delivery")
             return said
 
         WithHooks.tell_hooks, Told.tell = watched, delivered  # type: ignore[assignment, method-assign]
@@ -93,7 +92,7 @@ def kill_everywhere(configs: str, data: str, url: str, file: str) -> dict[str, A
     fresh()
     _, (code, points) = in_a_child(telling(folders, 0))
     found = [] if not (wrong := faults()) else [[0, wrong]]
-    for fatal in fatal_points(points, 9 if slow else 3, 2 if slow else 1):
+    for fatal in fatal_points(points, 9 if slow else 3):
         fresh()
         killed, _ = in_a_child(telling(folders, fatal))
         wrong = faults()

@@ -17,7 +17,10 @@ from tests.commands.payingdesk import BEN, HOT, Paydesk, open_desk, paydesk, sea
 
 __all__ = ["open_desk", "paydesk", "sealed"]  # fixtures
 
-FLOAT = '[hot.float.ETH]\nfloor = "10"\ntarget = "20.5"\nceiling = "40"\nsweep_to = "cold"\n'
+FLOAT = (
+    '[hot.float.ETH]\nfloor = "10"\ntarget = "20.5"\nceiling = "40"\nsweep_to = "cold"\n'
+    f'[cold]\nchain = "ethereum"\nrole = "cold"\naddress = "0x{"c0" * 20}"\n'
+)
 
 Metrics = dict[tuple[str, ...], float]
 
@@ -101,7 +104,7 @@ def test_what_cannot_be_written_is_a_warning_and_the_old_file_stays(paydesk: Pay
         file.write(FLOAT.replace("20.5", "twenty"))
     (paydesk.folder / "desk.prom").write_text("old\n", encoding="utf-8")
     done = paydesk.run("withdraw", "run", "--metrics-file", str(paydesk.folder / "desk.prom"))
-    assert (done.exit_code, "is not written" in done.stderr) == (0, True)
+    assert (done.exit_code, "'twenty' is not an amount" in done.stderr) == (8, True), done.stderr
     assert (paydesk.folder / "desk.prom").read_text(encoding="utf-8") == "old\n"
     assert not list(paydesk.folder.glob(".desk.prom*"))
 
