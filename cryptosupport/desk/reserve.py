@@ -22,6 +22,8 @@ from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
 _TAKES = (State.APPROVED, State.WAITING_LIQUIDITY)
+_FURTHER = 64
+"""So many are looked at together where what came before them cannot be paid now."""
 
 
 @dataclass
@@ -36,17 +38,22 @@ class _Reserving:
     guards: Guards
     place: int
     next_id: int
-    short: set[str] = field(default_factory=set)
+    room: int
     payouts: list[Payout] = field(default_factory=list)
     spoilt: set[int] = field(default_factory=set)
 
     def take(self, wanted: Sequence[Withdrawal], drafts: Sequence[Draft]) -> None:
-        """Take what can be paid now of ``wanted``: what one transaction pays is taken together, or not at all."""
+        """Take what can be paid now of ``wanted``, by up to ``room`` transactions.
+
+        What one of them is to pay is taken together, or not at all.
+        """
         sound = self._as_they_are(wanted)
         batches: dict[str, list[tuple[Withdrawal, Output]]] = {}
         for each, draft in zip(wanted, drafts, strict=True):
             if isinstance(draft, Output):
                 batches.setdefault(draft.plan.text, []).append((each, draft))
+            elif len(self.payouts) >= self.room:
+                break
             elif each.id in sound and not self._kept_back(sound[each.id]):
                 self._take(sound[each.id], draft)
         for members in batches.values():
@@ -81,7 +88,7 @@ class _Reserving:
     def _kept_back(self, before: Withdrawal) -> bool:
         """Whether something keeps it from being paid that was not there when it was let through (M28)."""
         request, premises = before.request, self.shift.paying.premises
-        if before.request.asset.symbol in self.short:
+        if before.request.asset.symbol in self.shift.short:
             return True
         if (frozen := refusal(self.guards.freezes, before.booking, request.request_id)) is not None:
             self.shift.errors.append(Waits(frozen.message))
@@ -113,7 +120,7 @@ class _Reserving:
 
     def _wait(self, before: Withdrawal, short: Short) -> None:
         """Of one asset nothing is paid before this one: those who came first are paid first."""
-        self.short.add(before.request.asset.symbol)
+        self.shift.short.add(before.request.asset.symbol)
         decimals = before.request.asset.decimals or 0
         needs, has = (format_base_units(units, decimals) for units in (short.needs, short.has))
         wallet = self.shift.till.wallet
@@ -131,30 +138,37 @@ class _Reserving:
 def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
     """Take withdrawals that the wallet is to pay, the first ones first, for up to ``room`` transactions; their payouts.
 
-    What spoils a transaction that was to pay others too is left out of the next one. Raises `Locked` where another
-    worker has the wallet by now, `NodesFailed`, `BadSettings`.
+    What spoils a transaction that was to pay others too is left out of the next one, and where nothing of what came
+    first can be paid now (a customer is frozen, it costs too much) what came later is looked at. Raises `Locked` where
+    another worker has the wallet by now, `NodesFailed`, `BadSettings`.
     """
     left_out: set[int] = set()
     while wanted := _wanted(shift, room, left_out):
-        taking = _reserve(shift, survey, wanted)
-        if taking.payouts or not taking.spoilt:
+        taking, for_all = _reserve(shift, survey, wanted, room)
+        if taking.payouts:
             return taking.payouts
-        left_out |= taking.spoilt
+        if taking.spoilt:
+            left_out |= taking.spoilt
+        elif for_all:
+            break
+        else:
+            shift.passed = wanted[-1].id
     return []
 
 
 def _wanted(shift: Shift, room: int, left_out: set[int]) -> list[Withdrawal]:
     """What is to be paid now; none where a batch is not due yet."""
     paying, till = shift.paying, shift.till
-    most = room * till.payer.together + len(left_out)
+    most = max(room * till.payer.together + len(left_out), _FURTHER if shift.passed else 0)
     with paying.ledger.look() as records:
-        found = records.payouts.payable(till.chain, till.wallet, most)
+        found = records.payouts.payable(till.chain, till.wallet, most, shift.passed)
         wanted = [each for each in found if each.id not in left_out]
         due = till.payer.together == 1 or paying.batching.is_due(wanted, records.now)
     return wanted if due else []
 
 
-def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal]) -> _Reserving:
+def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: int) -> tuple[_Reserving, bool]:
+    """What was taken, and whether fees are too high for anything to be paid."""
     paying, till = shift.paying, shift.till
     ask_ahead([Incoming(each.request, each.source, each) for each in wanted], paying.premises)
     most = most_fees(paying, till.chain, [[each] for each in wanted])
@@ -164,11 +178,11 @@ def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal]) -> _Res
         paying.premises.still(books.records)
         purse = books.records.payouts.fenced(shift.lease)
         guards = Guards(paying.premises.guarding, books.records, [each.request.customer for each in wanted])
-        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id)
+        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id, room)
         taking.take(wanted, drafts)
         books.records.payouts.add(taking.payouts)
         books.records.payouts.set_purse(shift.renewed(replace(purse, place=taking.place), books.now))
-    return taking
+    return taking, any(isinstance(each, TooDear) and each.for_all for each in drafts)
 
 
 def _payment(withdrawal: Withdrawal, most_fee: int | None) -> Payment:

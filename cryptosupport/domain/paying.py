@@ -53,9 +53,10 @@ class Unpayable:
 
 @dataclass(frozen=True, slots=True)
 class TooDear:
-    """Fees are above a cap just now: it waits."""
+    """Fees are above a cap just now: it waits. ``for_all``: for whatever is paid, they are."""
 
     reason: str
+    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
