@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptosupport.desk.approve import findings
@@ -15,7 +15,7 @@ from cryptosupport.desk.put_on_hold import put_on_hold
 from cryptosupport.desk.till import Shift
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books
-from cryptosupport.domain.errors import InsufficientFunds, Waits
+from cryptosupport.domain.errors import InsufficientFunds, Refused, Waits
 from cryptosupport.domain.money import format_base_units
 from cryptosupport.domain.paying import Draft, Output, Payment, Short, Survey, TooDear, Unpayable
 from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step
@@ -39,6 +39,7 @@ class _Reserving:
     place: int
     next_id: int
     room: int
+    remembered: Mapping[str, str]
     payouts: list[Payout] = field(default_factory=list)
     spoilt: set[int] = field(default_factory=set)
 
@@ -93,6 +94,9 @@ class _Reserving:
         if (frozen := refusal(self.guards.freezes, before.booking, request.request_id)) is not None:
             self.shift.errors.append(Waits(frozen.message))
             return True
+        if (signed := self.remembered.get(request.request_id)) is not None:
+            self._hold_signed(before, signed)
+            return True
         if found := findings(self.guards, before):
             told = "; ".join(each.reason for each in found)
             act = Act("withdrawal.screened", request.request_id, facts={"found": told})
@@ -100,6 +104,20 @@ class _Reserving:
             self.shift.moved[after.id] = after
             return True
         return False
+
+    def _hold_signed(self, before: Withdrawal, signed: str) -> None:
+        """Hold what the signer has signed for with another place: with a new one it would sign neither it nor a payment
+        to ourselves, and everything later would wait for that.
+        """
+        name, policy = before.request.request_id, self.shift.paying.premises.judge.policy.hash
+        reason = (
+            f"the signer has signed for it with {signed}, which this ledger does not know, or holds for lost: what has "
+            "that place may have paid it. Have it recorded (`cryptosupport withdraw record-external`), or reject it; "
+            "where a stranger's transaction has that nonce, `cryptosupport signer retire` first"
+        )
+        after = put_on_hold(before, reason, self.books.now, policy, booked=True)
+        self._move(before, after, "withdrawal.held", reason)
+        self.shift.errors.append(Refused(f"{name} is held: {reason}", wallet=self.shift.till.wallet, request_id=name))
 
     def _pay(self, paid: Sequence[tuple[Withdrawal, int]], plan: Plan) -> None:
         """One payout of these withdrawals, each by its output."""
@@ -174,11 +192,12 @@ def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: i
     most = most_fees(paying, till.chain, [[each] for each in wanted])
     payments = [_payment(each, fee) for each, fee in zip(wanted, most, strict=True)]
     drafts = till.payer.draft(payments, survey)
+    remembered = till.signer.remembered([each.request.request_id for each in wanted])
     with paying.ledger.write(paying.premises.judge) as books:
         paying.premises.still(books.records)
         purse = books.records.payouts.fenced(shift.lease)
         guards = Guards(paying.premises.guarding, books.records, [each.request.customer for each in wanted])
-        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id, room)
+        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id, room, remembered)
         taking.take(wanted, drafts)
         books.records.payouts.add(taking.payouts)
         books.records.payouts.set_purse(shift.renewed(replace(purse, place=taking.place), books.now))

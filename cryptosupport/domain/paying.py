@@ -232,6 +232,11 @@ class Signer(Protocol):
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers (B13)."""
 
+    def remembered(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """What it signed for those of these withdrawals that it has signed for, in words, by request id: it never signs
+        for one of them with other claims.
+        """
+
     def high_water(self) -> HighWater:
         """How much it has signed for the wallet."""
 
