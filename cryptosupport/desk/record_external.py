@@ -27,6 +27,8 @@ from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawals import ENDED, State, Withdrawal, canonical
 
 RECORD = "record_external"
+ASKED = "withdrawal.external_asked"
+"""What the audit log calls one person's word of it."""
 BY_HAND = "withdrawal.paid_by_hand"
 """What the audit log calls a withdrawal that people have paid."""
 
@@ -108,7 +110,7 @@ def _say(books: Books, word: _Word, before: Withdrawal, subject: str) -> Recorde
         person = people.speaks(word.signed, RECORD, subject, books.records, MAY)
         if people.is_maker(person, before.maker, before.source):
             raise Refused(f"{person.name} brought {name}: somebody else has to look at it")
-    books.records.add_statement(word.signed, word.act("withdrawal.external_asked", name))
+    books.records.add_statement(word.signed, word.act(ASKED, name))
     names = _names(books, word, before, subject)
     missing = max(SIGNERS - len(names), 0)
     if missing or not paid.final:

@@ -228,9 +228,23 @@ def test_two_operators_sign_neither_of_whom_brought_it(paydesk: Paydesk, tmp_pat
     assert paydesk.run(*by_file, "--write-statement", str(statement)).exit_code == 9
     assert all(part in statement.read_text() for part in (txid, ANN, '"amount":"1 ETH"', '"request_id":"w-1"'))
     assert paydesk.state("w-1") == "held"
+    for by in ((), ("--operator", "alice")):  # else it would be paid and refunded
+        words = f"operator carol says that {other} paid w-1 by hand"
+        refused(paydesk.run("withdraw", "cancel", "w-1", *by), 3, words)
     done = record(paydesk, "w-1", txid, "carol")
     assert (done.exit_code, done.json["said_by"], done.json["state"]) == (0, ["bob", "carol"], "final")
     assert paydesk.run("audit", "verify").exit_code == 0
+
+
+def test_what_was_said_to_be_paid_and_released_since_is_cancelled_like_any_other(paydesk: Paydesk) -> None:
+    with_people(paydesk)
+    submitted(paydesk, "w-1", "alice")
+    txid = paid(paydesk)
+    assert record(paydesk, "w-1", txid, "bob").exit_code == 9
+    assert paydesk.run("withdraw", "release", "w-1", "--reason", "another's", "--operator", "carol").exit_code == 0
+    assert paydesk.run("withdraw", "hold", "w-1", "--reason", "asked to", "--operator", "bob").exit_code == 0
+    assert paydesk.run("withdraw", "cancel", "w-1", "--operator", "alice").exit_code == 0
+    assert paydesk.state("w-1") == "cancelled"
 
 
 # -- nodes -----------------------------------------------------------------------------------------------------------
