@@ -191,7 +191,8 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
 
     \b
     Exit codes: 0 cancelled, also when it was so before; 3 it can no longer be cancelled,
-    or a sanctions list blocks it; 4 it is not recorded; 6 the ledger cannot be reached.
+    a sanctions list blocks it, or an operator says that it was paid by hand; 4 it is not
+    recorded; 6 the ledger cannot be reached.
     """
     from cryptosupport.desk.cancel import cancel as cancel_it
     from cryptosupport.domain.withdrawal_record import withdrawal_record
@@ -199,7 +200,8 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
     context.guard_settings()
     who, _ = context.prove(operator, hand, frozenset(Role), "cancel", (request_id,))
     with _books(context, dry_run) as (ledger, premises):
-        cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator, who))
+        with_people = bool(context.people.operators)
+        cancelled = withdrawal_record(cancel_it(ledger, premises, request_id, operator, who, with_people))
         show_all(output, [cancelled], True, detail=text_of(dry_run))
 
 

@@ -15,6 +15,7 @@ from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books, Ledger, Records
 from cryptosupport.domain.errors import NoSuchRecord, Refused, SupportError, Tampered
 from cryptosupport.domain.operators import Operator, Role
+from cryptosupport.domain.payouts import Step
 from cryptosupport.domain.policy.decision import SCREENED, Outcome, Voice
 from cryptosupport.domain.policy.judging import blocks
 from cryptosupport.domain.statements import Signed, Statement
@@ -257,8 +258,25 @@ def _release(it: Speaking) -> Spoken:
     # What a rule says is released under the policy that said it; under another one it speaks anew.
     policy = before.decision.policy
     waived = tuple((each.rule, each.reason if each.rule in SCREENED else policy) for each in holds)
+    let_go = replace(before, waived=(*before.waived, *waived))
+    if _was_taken_back(books, before) and not sanctioned(books, it.premises, let_go):
+        return Spoken(_cancelled(it, names), names)
     after = decide_anew(books, it.premises, before, it.act("released", reason=reason, by=", ".join(names)), waived)
     return Spoken(after, names)
+
+
+def _was_taken_back(books: Books, withdrawal: Withdrawal) -> bool:
+    """Whether its last payment was killed, for good: then no signer signs for it with another place."""
+    return [each.step for each in books.records.payouts.of(withdrawal.id)][-1:] == [Step.CANCELLED]
+
+
+def _cancelled(it: Speaking, names: tuple[str, ...]) -> Withdrawal:
+    """What only a list of sanctions has kept from being cancelled."""
+    give_back(it.books, it.before)
+    after = ended(it.before, State.CANCELLED, it.person.name, it.books.now)
+    reason = it.signed.statement.facts.get("reason")
+    it.books.change(it.before, after, it.act("cancelled", why="released", reason=reason, by=", ".join(names)))
+    return after
 
 
 def _hold(it: Speaking) -> Spoken:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptosupport.desk.follow import follow
 from cryptosupport.desk.hand_out import send, sign
@@ -114,7 +114,7 @@ def _look(shift: Shift, payouts: Sequence[Payout], first: bool = False) -> Surve
     seen = {id: seen for each in surveys for id, seen in each.seen.items()}
     if first:
         shift.errors += [Unreachable(trouble) for trouble in dict.fromkeys(last.troubles)]
-    return Survey(last.used, last.pending, last.holds, last.market, seen, last.troubles)
+    return replace(last, seen=seen)
 
 
 def _to_send(shift: Shift, payout: Payout, survey: Survey) -> bool:

@@ -22,10 +22,13 @@ from cryptosupport.domain.errors import Refused, Tampered
 from cryptosupport.domain.handmade import Claimed, Handmade, shown_to_pay
 from cryptosupport.domain.operators import Role
 from cryptosupport.domain.payouts import OVER
+from cryptosupport.domain.signing import wanted_of
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawals import ENDED, State, Withdrawal, canonical
 
 RECORD = "record_external"
+ASKED = "withdrawal.external_asked"
+"""What the audit log calls one person's word of it."""
 BY_HAND = "withdrawal.paid_by_hand"
 """What the audit log calls a withdrawal that people have paid."""
 
@@ -107,7 +110,7 @@ def _say(books: Books, word: _Word, before: Withdrawal, subject: str) -> Recorde
         person = people.speaks(word.signed, RECORD, subject, books.records, MAY)
         if people.is_maker(person, before.maker, before.source):
             raise Refused(f"{person.name} brought {name}: somebody else has to look at it")
-    books.records.add_statement(word.signed, word.act("withdrawal.external_asked", name))
+    books.records.add_statement(word.signed, word.act(ASKED, name))
     names = _names(books, word, before, subject)
     missing = max(SIGNERS - len(names), 0)
     if missing or not paid.final:
@@ -190,13 +193,7 @@ def _free_output(books: Books, before: Withdrawal, paid: Handmade) -> int | None
         number = live[0].id if live else ours[paid.txid]
         raise Refused(f"{name}: payout {number} of this ledger has {paid.txid} or may pay it: nothing was paid by hand")
     others = payouts.recorded_with(asked.chain, paid.txid)
-    same = [
-        each
-        for each in others
-        if each.id != before.id
-        and (each.request.destination, each.request.asset.contract, each.request.base_units)
-        == (asked.destination, asked.asset.contract, asked.base_units)
-    ]
+    same = [each for each in others if each.id != before.id and wanted_of(each) == wanted_of(before)]
     taken = {each.vout for each in same if each.vout is not None}
     free = [each for each in paid.outputs if each.vout is None or each.vout not in taken]
     if len(paid.outputs) <= len(same) or not free:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptosupport.desk.approve import findings
@@ -15,13 +15,15 @@ from cryptosupport.desk.put_on_hold import put_on_hold
 from cryptosupport.desk.till import Shift
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books
-from cryptosupport.domain.errors import InsufficientFunds, Waits
+from cryptosupport.domain.errors import InsufficientFunds, Refused, Waits
 from cryptosupport.domain.money import format_base_units
 from cryptosupport.domain.paying import Draft, Output, Payment, Short, Survey, TooDear, Unpayable
 from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
 _TAKES = (State.APPROVED, State.WAITING_LIQUIDITY)
+_FURTHER = 64
+"""So many are looked at together where what came before them cannot be paid now."""
 
 
 @dataclass
@@ -36,17 +38,23 @@ class _Reserving:
     guards: Guards
     place: int
     next_id: int
-    short: set[str] = field(default_factory=set)
+    room: int
+    remembered: Mapping[str, str]
     payouts: list[Payout] = field(default_factory=list)
     spoilt: set[int] = field(default_factory=set)
 
     def take(self, wanted: Sequence[Withdrawal], drafts: Sequence[Draft]) -> None:
-        """Take what can be paid now of ``wanted``: what one transaction pays is taken together, or not at all."""
+        """Take what can be paid now of ``wanted``, by up to ``room`` transactions.
+
+        What one of them is to pay is taken together, or not at all.
+        """
         sound = self._as_they_are(wanted)
         batches: dict[str, list[tuple[Withdrawal, Output]]] = {}
         for each, draft in zip(wanted, drafts, strict=True):
             if isinstance(draft, Output):
                 batches.setdefault(draft.plan.text, []).append((each, draft))
+            elif len(self.payouts) >= self.room:
+                break
             elif each.id in sound and not self._kept_back(sound[each.id]):
                 self._take(sound[each.id], draft)
         for members in batches.values():
@@ -81,10 +89,13 @@ class _Reserving:
     def _kept_back(self, before: Withdrawal) -> bool:
         """Whether something keeps it from being paid that was not there when it was let through (M28)."""
         request, premises = before.request, self.shift.paying.premises
-        if before.request.asset.symbol in self.short:
+        if before.request.asset.symbol in self.shift.short:
             return True
         if (frozen := refusal(self.guards.freezes, before.booking, request.request_id)) is not None:
             self.shift.errors.append(Waits(frozen.message))
+            return True
+        if (signed := self.remembered.get(request.request_id)) is not None:
+            self._hold_signed(before, signed)
             return True
         if found := findings(self.guards, before):
             told = "; ".join(each.reason for each in found)
@@ -93,6 +104,20 @@ class _Reserving:
             self.shift.moved[after.id] = after
             return True
         return False
+
+    def _hold_signed(self, before: Withdrawal, signed: str) -> None:
+        """Hold what the signer has signed for with another place: with a new one it would sign neither it nor a payment
+        to ourselves, and everything later would wait for that.
+        """
+        name, policy = before.request.request_id, self.shift.paying.premises.judge.policy.hash
+        reason = (
+            f"the signer has signed for it with {signed}, which this ledger does not know, or holds for lost: what has "
+            "that place may have paid it. Have it recorded (`cryptosupport withdraw record-external`), or reject it; "
+            "where a stranger's transaction has that nonce, `cryptosupport signer retire` first"
+        )
+        after = put_on_hold(before, reason, self.books.now, policy, booked=True)
+        self._move(before, after, "withdrawal.held", reason)
+        self.shift.errors.append(Refused(f"{name} is held: {reason}", wallet=self.shift.till.wallet, request_id=name))
 
     def _pay(self, paid: Sequence[tuple[Withdrawal, int]], plan: Plan) -> None:
         """One payout of these withdrawals, each by its output."""
@@ -113,7 +138,7 @@ class _Reserving:
 
     def _wait(self, before: Withdrawal, short: Short) -> None:
         """Of one asset nothing is paid before this one: those who came first are paid first."""
-        self.short.add(before.request.asset.symbol)
+        self.shift.short.add(before.request.asset.symbol)
         decimals = before.request.asset.decimals or 0
         needs, has = (format_base_units(units, decimals) for units in (short.needs, short.has))
         wallet = self.shift.till.wallet
@@ -131,44 +156,52 @@ class _Reserving:
 def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
     """Take withdrawals that the wallet is to pay, the first ones first, for up to ``room`` transactions; their payouts.
 
-    What spoils a transaction that was to pay others too is left out of the next one. Raises `Locked` where another
-    worker has the wallet by now, `NodesFailed`, `BadSettings`.
+    What spoils a transaction that was to pay others too is left out of the next one, and where nothing of what came
+    first can be paid now (a customer is frozen, it costs too much) what came later is looked at. Raises `Locked` where
+    another worker has the wallet by now, `NodesFailed`, `BadSettings`.
     """
     left_out: set[int] = set()
     while wanted := _wanted(shift, room, left_out):
-        taking = _reserve(shift, survey, wanted)
-        if taking.payouts or not taking.spoilt:
+        taking, for_all = _reserve(shift, survey, wanted, room)
+        if taking.payouts:
             return taking.payouts
-        left_out |= taking.spoilt
+        if taking.spoilt:
+            left_out |= taking.spoilt
+        elif for_all:
+            break
+        else:
+            shift.passed = wanted[-1].id
     return []
 
 
 def _wanted(shift: Shift, room: int, left_out: set[int]) -> list[Withdrawal]:
     """What is to be paid now; none where a batch is not due yet."""
     paying, till = shift.paying, shift.till
-    most = room * till.payer.together + len(left_out)
+    most = max(room * till.payer.together + len(left_out), _FURTHER if shift.passed else 0)
     with paying.ledger.look() as records:
-        found = records.payouts.payable(till.chain, till.wallet, most)
+        found = records.payouts.payable(till.chain, till.wallet, most, shift.passed)
         wanted = [each for each in found if each.id not in left_out]
         due = till.payer.together == 1 or paying.batching.is_due(wanted, records.now)
     return wanted if due else []
 
 
-def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal]) -> _Reserving:
+def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: int) -> tuple[_Reserving, bool]:
+    """What was taken, and whether fees are too high for anything to be paid."""
     paying, till = shift.paying, shift.till
     ask_ahead([Incoming(each.request, each.source, each) for each in wanted], paying.premises)
     most = most_fees(paying, till.chain, [[each] for each in wanted])
     payments = [_payment(each, fee) for each, fee in zip(wanted, most, strict=True)]
     drafts = till.payer.draft(payments, survey)
+    remembered = till.signer.remembered([each.request.request_id for each in wanted])
     with paying.ledger.write(paying.premises.judge) as books:
         paying.premises.still(books.records)
         purse = books.records.payouts.fenced(shift.lease)
         guards = Guards(paying.premises.guarding, books.records, [each.request.customer for each in wanted])
-        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id)
+        taking = _Reserving(shift, books, guards, purse.place, books.records.payouts.next_id, room, remembered)
         taking.take(wanted, drafts)
         books.records.payouts.add(taking.payouts)
         books.records.payouts.set_purse(shift.renewed(replace(purse, place=taking.place), books.now))
-    return taking
+    return taking, any(isinstance(each, TooDear) and each.for_all for each in drafts)
 
 
 def _payment(withdrawal: Withdrawal, most_fee: int | None) -> Payment:

@@ -51,8 +51,8 @@ def retire(memory: Memory, payer: Payer, chain: str, wallet: str, place: str, at
     by = _taken_by(payer, wallet, place, _as_payout(chain, wallet, source, claims, signed))
     if memory.signed(chain, source, by):
         raise Refused(f"{by} has nonce {place} of {wallet}, and was signed here: what it paid is paid", txid=by)
-    asked = sum(not txid for _, txid in signed)
-    if asked and 2 * asked > len(signed):
+    answers = [txid for _, txid in signed[1:]] + [""]
+    if any(not txid and not answer for (_, txid), answer in zip(signed, answers, strict=True)):
         raise Refused(
             f"a signature for nonce {place} of {wallet} was asked for, and its answer was lost: {by} may be that one. "
             "See what it paid (`cryptosupport tx explain`)",

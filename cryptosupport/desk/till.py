@@ -56,7 +56,8 @@ class Shift:
     """One wallet's turn in a pass: what moved, and what a person has to be told.
 
     ``lease`` is the wallet as this worker has it. ``moved`` are withdrawals as they are now, by id. ``holds`` is what
-    the nodes said last that the wallet has (`Survey.holds`), ``refused`` the payouts that the signer refused.
+    the nodes said last that the wallet has (`Survey.holds`), ``refused`` the payouts that the signer refused. Nothing
+    that waits up to the id ``passed`` can be paid in this pass, nor any more of the assets that are ``short``.
     """
 
     paying: Paying
@@ -66,6 +67,8 @@ class Shift:
     errors: list[SupportError] = field(default_factory=list)
     holds: Mapping[str | None, int] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
+    passed: int = 0
+    short: set[str] = field(default_factory=set)
 
     def renewed(self, purse: Purse, now: int) -> Purse:
         """``purse`` with the lease for longer."""

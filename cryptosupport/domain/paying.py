@@ -54,9 +54,10 @@ class Unpayable:
 
 @dataclass(frozen=True, slots=True)
 class TooDear:
-    """Fees are above a cap just now: it waits."""
+    """Fees are above a cap just now: it waits. ``for_all``: for whatever is paid, they are."""
 
     reason: str
+    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,11 @@ class Signer(Protocol):
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers (B13)."""
+
+    def remembered(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """What it signed for those of these withdrawals that it has signed for, in words, by request id: it never signs
+        for one of them with other claims.
+        """
 
     def high_water(self) -> HighWater:
         """How much it has signed for the wallet."""

@@ -336,8 +336,8 @@ class Payouts(Protocol):
         asset and amount, which came less than ``within`` milliseconds earlier: both request ids.
         """
 
-    def payable(self, chain: str, wallet: str, most: int) -> list[Withdrawal]:
-        """Up to ``most`` withdrawals that ``wallet`` is to pay and that nothing keeps from it, the first one first."""
+    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
 
     def with_txid(self, txids: Sequence[str]) -> dict[str, int]:
         """The ids of the payouts that have an attempt with one of these txids."""

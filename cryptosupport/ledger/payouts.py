@@ -163,10 +163,10 @@ class SqlPayouts:
         for row in self._connection.execute(query, execution_options={"yield_per": _PAGE}):
             yield row.request_id, row.earlier
 
-    def payable(self, chain: str, wallet: str, most: int) -> list[Withdrawal]:
-        """Up to ``most`` withdrawals that ``wallet`` is to pay and that nothing keeps from it, the first one first."""
+    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+        """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
         states = (State.APPROVED, State.WAITING_LIQUIDITY)
-        query = rows.SELECT.where(_W.state.in_(states), _W.chain == chain, _W.wallet == wallet)
+        query = rows.SELECT.where(_W.state.in_(states), _W.chain == chain, _W.wallet == wallet, _W.id > after)
         found = self._connection.execute(query.order_by(_W.id).limit(most))
         return [rows.withdrawal_of(row, self._box) for row in found]
 

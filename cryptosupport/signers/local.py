@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -102,6 +102,10 @@ class LocalSigner:
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers."""
         return self._store.signed(self._account.chain, self._account.source, txid)
+
+    def remembered(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """What it signed for those of these withdrawals that it has signed for, in words, by request id."""
+        return self._store.remembered(request_ids)
 
     def high_water(self) -> HighWater:
         """How much it has signed for its wallet, to be compared with what ledger and chain know."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cryptosupport.signers.wire import Garbled, raised, receive, send
 
 SECONDS = 30.0
 """So long an answer is waited for: keyring and store may take their time."""
+_AT_ONCE = 100
 
 
 class RemoteSigner:
@@ -54,6 +55,16 @@ class RemoteSigner:
         if not isinstance(told, bool):
             raise self._lost("it does not say whether it has signed")
         return told
+
+    def remembered(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """What it signed for those of these withdrawals that it has signed for. Raises as the class says."""
+        found: dict[str, str] = {}
+        for at in range(0, len(request_ids), _AT_ONCE):
+            told = self._ask({"do": "remembered", "requests": [*request_ids[at : at + _AT_ONCE]]}).get("remembered")
+            if not isinstance(told, dict) or not all(isinstance(each, str) for each in told.values()):
+                raise self._lost("it does not say what it remembers")
+            found |= told
+        return found
 
     def head(self, ledger_id: str) -> Head | None:
         """How far the audit log of a ledger had come when it was told last. Raises as the class says."""

@@ -14,7 +14,7 @@ import socket
 import stat
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -43,6 +43,9 @@ class Serves(Protocol):
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction."""
+
+    def remembered(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """What it signed for those of these withdrawals that it has signed for."""
 
     def high_water(self) -> HighWater:
         """How much it has signed."""
@@ -165,6 +168,8 @@ class Server:
                     return {"raw": self._signer.sign(read_order(order)).hex()}
                 case {"do": "signed", "txid": str(txid), **rest} if not rest:
                     return {"signed": self._signer.signed(txid)}
+                case {"do": "remembered", "requests": [*names], **rest} if not rest:
+                    return {"remembered": dict(self._signer.remembered([str(name) for name in names]))}
                 case {"do": "head", "ledger": str(ledger), **rest} if not rest:
                     found = self._signer.head(ledger)
                     return {"head": None if found is None else found.text}

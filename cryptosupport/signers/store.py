@@ -18,7 +18,7 @@ import heapq
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +148,12 @@ class Store:
             ).fetchone()
         return found is not None
 
+    def remembered(self, request_ids: Sequence[str]) -> dict[str, str]:
+        """What was signed for those of these withdrawals that have not been retired since, in words, by request id."""
+        with self._file.transaction() as connection:
+            found = ((name, connection.execute(_LAST_PAYMENT, (name, name)).fetchone()) for name in request_ids)
+            return {name: f"{_words(row[2])} of {row[1]} on {row[0]}" for name, row in found if row is not None}
+
     def head(self, ledger_id: str) -> Head | None:
         """How far the audit log of a ledger had come when it was told last, None for never."""
         with self._file.transaction() as connection:
@@ -180,6 +186,12 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+_LAST_PAYMENT = (
+    "select chain, source, claims from payment where request_id = ? and round = "
+    "(select count(*) from retired where request_id = ?)"
+)
 
 
 # -- what must not be signed ------------------------------------------------------------------------------------------

@@ -73,6 +73,10 @@ class Web3Signer:
         """Whether it has signed this transaction, whatever a ledger remembers."""
         return self._local.signed(txid)
 
+    def remembered(self, request_ids: Sequence[str]) -> Mapping[str, str]:
+        """What it signed for those of these withdrawals that it has signed for, in words, by request id."""
+        return self._local.remembered(request_ids)
+
     def head(self, ledger_id: str) -> Head | None:
         """How far the audit log of a ledger had come when it was told last, None for never."""
         return self._local.head(ledger_id)

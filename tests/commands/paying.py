@@ -38,7 +38,7 @@ from tests.commands.payinglife import A_PASS, AMOUNTS, PAYING, Chain, Life
 from tests.commands.submitting import LOADED, Points, in_a_child, recorded, verified
 from tests.crashing import fatal_points
 
-QUESTIONS = ("sign_all", "signed", "high_water", "head", "keep_head")
+QUESTIONS = ("sign_all", "signed", "remembered", "high_water", "head", "keep_head")
 ENDS = {"final", "cancelled"}
 STEP = 53
 """Of how many points one is enough for `make test`."""

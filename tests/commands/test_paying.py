@@ -276,6 +276,29 @@ def test_an_empty_ledger_does_not_pay_from_a_wallet_of_another(paydesk: Paydesk)
     assert paydesk.balance(ANN) == ETHER
 
 
+def test_what_a_forgotten_ledger_has_paid_is_held_and_blocks_no_nonce(paydesk: Paydesk) -> None:
+    """The signer remembers what people have not recorded: it would sign neither a payment nor a cancel for it."""
+    paydesk.submit("w-1")
+    paydesk.pay()
+    paydesk.settle()
+    for path in (paydesk.folder / "data").glob("cryptosupport.db*"):
+        path.unlink()
+    assert paydesk.run("withdraw", "run").exit_code == 3
+    for who, code in (("ann", 9), ("ben", 0)):
+        done = paydesk.run("wallet", "adopt", "hot", "--reason", "an empty ledger", "--operator", who)
+        assert done.exit_code == code, done.stderr
+    paydesk.submit("w-1")
+    paydesk.submit("w-2", destination=BEN)
+    done = paydesk.run("withdraw", "run")
+    assert done.exit_code == 3
+    assert "w-1 is held: the signer has signed for it with 0 of" in done.stderr
+    paydesk.settle()
+    paydesk.pay()
+    assert (paydesk.state("w-1"), paydesk.state("w-2")) == ("held", "final")
+    assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (ETHER, ETHER)
+    assert paydesk.run("audit", "verify").exit_code == 0
+
+
 # -- gaps ------------------------------------------------------------------------------------------------------------
 
 

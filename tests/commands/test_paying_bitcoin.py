@@ -251,6 +251,20 @@ def test_coins_that_somebody_else_spends_hold_what_they_were_to_pay(open_bitcoin
     assert desk.got(desk.show("a")["destination"]) == 0
 
 
+def test_coins_that_no_payment_has_are_missed_too(open_bitcoindesk: Open) -> None:
+    """S36: whoever has the keys need not touch what is under way."""
+    desk = open_bitcoindesk(coins=("1",))
+    desk.submit(a="0.1")
+    desk.pay()
+    desk.node.mine(3)
+    assert desk.pay() == {"a": "final"}
+    desk.steal()
+    desk.node.mine(3)
+    desk.submit(b="0.1")
+    assert desk.pay(3) == {}
+    assert "outflow: hot has sent 1 transactions that this ledger does not know" in desk.run("freeze", "list").stdout
+
+
 def test_what_waits_in_the_pool_is_no_money_that_is_missing(open_bitcoindesk: Open) -> None:
     """The coins of a payment are not held any more as soon as it is sent: that is no alarm (S36)."""
     desk = open_bitcoindesk(coins=("1",))

@@ -9,7 +9,8 @@ import pytest
 
 from cryptosupport.outside.nodes import Anvil
 from tests.commands.hostilenode import GARBLED, SEND, Open, always, attacked
-from tests.commands.payingdesk import ANN, BEN, Paydesk, open_desk, paydesk, sealed
+from tests.commands.payingdesk import ANN, BEN, Paydesk, open_desk, paydesk, sealed, with_people
+from tests.commands.test_record_external import submitted
 
 __all__ = ["attacked", "open_desk", "paydesk", "sealed"]  # fixtures
 
@@ -127,3 +128,28 @@ def test_a_list_that_is_too_old_by_then_waits_and_goes_on(paydesk: Paydesk) -> N
     assert "w-1 is not paid now: the list ofac is not there" in done.stderr
     desk.unlink()
     assert paydesk.pay() == {"w-1": "broadcast"}
+
+
+def test_what_was_taken_back_and_is_released_blocks_no_nonce(
+    open_desk: Callable[..., Paydesk], anvil_with: Callable[..., Anvil]
+) -> None:
+    """Its signer never signs for it with another nonce: what compliance lets go is cancelled, as it was to be."""
+    desk = open_desk(anvil_with("--no-mining"))
+    with_people(desk)
+    submitted(desk, "w-1", "alice")
+    assert desk.pay() == {"w-1": "broadcast"}
+    list_address(lambda *it: desk.run(*it, "--operator", "carol"), desk.folder, ANN)
+    assert desk.run("withdraw", "kill", "w-1", "--operator", "alice").exit_code == 0
+    desk.settle()
+    assert desk.pay() == {"w-1": "held"}
+    release = ("withdraw", "release", "w-1", "--reason", "not him", "--operator", "carol")
+    assert desk.run(*release).exit_code == 9
+    assert desk.state("w-1") == "held"  # the list itself is still to be released
+    assert desk.run(*release).exit_code == 0
+    assert desk.state("w-1") == "cancelled"
+    desk.submit("w-2", destination=BEN)
+    assert desk.pay() == {"w-2": "broadcast"}
+    desk.settle()
+    assert desk.pay() == {"w-2": "final"}
+    assert (desk.balance(ANN), desk.run("reconcile").exit_code) == (0, 0)
+    assert desk.run("audit", "verify").exit_code == 0

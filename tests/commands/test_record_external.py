@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cryptosupport.chains.evm.signing import address
+from cryptosupport.chains.evm.codec import to_checksum
+from cryptosupport.chains.evm.signing import address, sign
+from cryptosupport.chains.evm.transfers import Unsigned
 from cryptosupport.outside.nodes import Anvil, Bitcoind
+from tests.chains.evm_paying import tokens
+from tests.chains.evm_paying.kit import CONTRACT
 from tests.commands.hostilenode import GARBLED, RECEIPT, TX, Open, always, attacked
 from tests.commands.payingdesk import (
     ANN,
@@ -22,6 +26,7 @@ from tests.commands.payingdesk import (
     with_people,
 )
 from tests.commands.peopledesk import refused
+from tests.commands.test_fee_caps import TOKEN
 from tests.commands.withdrawkit import asked, in_this_process, options
 from tests.conftest import Run, chain_toml
 
@@ -160,6 +165,26 @@ def test_one_payment_serves_one_withdrawal(paydesk: Paydesk) -> None:
     assert paydesk.pay() == {"w-2": "confirming"}
 
 
+def test_one_payment_serves_one_withdrawal_however_its_contract_is_written(
+    open_desk: Callable[..., Paydesk], anvil: Anvil
+) -> None:
+    """The settings of a chain may be written anew between two requests."""
+    desk = open_desk(anvil, assets=TOKEN)
+    tokens.place(anvil, CONTRACT, tokens.SILENT, **{address(HAND): 10 * 10**6})
+    anvil.rpc("anvil_setBalance", address(HAND), hex(ETHER))
+    data = bytes.fromhex("a9059cbb" + ANN[2:].lower().rjust(64, "0") + f"{10**6:064x}")
+    plan = Unsigned(31337, 0, CONTRACT, 0, data, 200_000, 10**11, 0)
+    desk.submit("w-1", asset="USDT")
+    txid = anvil.rpc("eth_sendRawTransaction", "0x" + sign(plan.text, HAND).hex())
+    desk.settle()
+    assert [record(desk, "w-1", txid, who).exit_code for who in ("ann", "ben")] == [9, 0]
+    chain = desk.folder / "configs" / "chains" / "ethereum.toml"
+    other = CONTRACT.lower() if CONTRACT.lower() != CONTRACT else to_checksum(CONTRACT)
+    chain.write_text(chain.read_text(encoding="utf-8").replace(CONTRACT, other), encoding="utf-8")
+    desk.submit("w-2", asset="USDT")
+    refused(record(desk, "w-2", txid, "ann"), 3, f"{txid} has paid w-1 already, and pays this 1 times")
+
+
 def test_what_a_run_pays_was_not_paid_by_hand(paydesk: Paydesk) -> None:
     paydesk.submit("w-1")
     paydesk.pay()
@@ -203,9 +228,23 @@ def test_two_operators_sign_neither_of_whom_brought_it(paydesk: Paydesk, tmp_pat
     assert paydesk.run(*by_file, "--write-statement", str(statement)).exit_code == 9
     assert all(part in statement.read_text() for part in (txid, ANN, '"amount":"1 ETH"', '"request_id":"w-1"'))
     assert paydesk.state("w-1") == "held"
+    for by in ((), ("--operator", "alice")):  # else it would be paid and refunded
+        words = f"operator carol says that {other} paid w-1 by hand"
+        refused(paydesk.run("withdraw", "cancel", "w-1", *by), 3, words)
     done = record(paydesk, "w-1", txid, "carol")
     assert (done.exit_code, done.json["said_by"], done.json["state"]) == (0, ["bob", "carol"], "final")
     assert paydesk.run("audit", "verify").exit_code == 0
+
+
+def test_what_was_said_to_be_paid_and_released_since_is_cancelled_like_any_other(paydesk: Paydesk) -> None:
+    with_people(paydesk)
+    submitted(paydesk, "w-1", "alice")
+    txid = paid(paydesk)
+    assert record(paydesk, "w-1", txid, "bob").exit_code == 9
+    assert paydesk.run("withdraw", "release", "w-1", "--reason", "another's", "--operator", "carol").exit_code == 0
+    assert paydesk.run("withdraw", "hold", "w-1", "--reason", "asked to", "--operator", "bob").exit_code == 0
+    assert paydesk.run("withdraw", "cancel", "w-1", "--operator", "alice").exit_code == 0
+    assert paydesk.state("w-1") == "cancelled"
 
 
 # -- nodes -----------------------------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cryptosupport.outside.keyrings import set_password
-from tests.commands.payingdesk import ANN, BEN, ETHER, HOT
+from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, KEY, by_hand
 from tests.commands.peopledesk import sealed
 from tests.commands.web3signerdesk import OTHER, OTHER_KEY, TOKEN, Signed, signed, signed_for
 from tests.hostile import PAGE, Reply, RpcError
@@ -256,3 +257,32 @@ def test_the_settings_of_it_are_checked(signed_for: Signed) -> None:
     done = signed_for.run("withdraw", "run", "--json")
     assert done.exit_code == 8
     assert "signer_header: it goes with" in json.loads(done.stderr)["error"]["message"]
+
+
+# -- a nonce that was lost ---------------------------------------------------------------------------------------------
+
+
+def test_a_lost_answer_is_none_of_those_that_a_key_here_gave_before(signed_for: Signed) -> None:
+    """The key was here, then elsewhere: what was signed there, and not answered, may be what has the nonce."""
+    wallets = signed_for.folder / "configs" / "wallets.toml"
+    elsewhere = wallets.read_text(encoding="utf-8")
+    here = re.sub('(?m)^signer = ".*"$', 'signer = "keyring:hot"', re.sub("(?m)^signer_header = .*\n", "", elsewhere))
+    wallets.write_text(here, encoding="utf-8")
+    set_password("hot", KEY)
+    signed_for.node.rpc("evm_setAutomine", False)
+    signed_for.submit("w-1")
+    assert signed_for.pay() == {"w-1": "broadcast"}
+    assert signed_for.run("withdraw", "bump", "w-1", "--operator", "ops").exit_code == 0
+    wallets.write_text(elsewhere, encoding="utf-8")
+    signed_for.signer.always(
+        lambda exchange: (
+            Reply(reset=True) if exchange.request.calls[0][0] == "eth_signTransaction" else Reply(exchange.encoded())
+        )
+    )
+    assert signed_for.run("withdraw", "bump", "w-1", "--operator", "ops").exit_code == 6
+    by_hand(signed_for.node, 0, ETHER, to=ANN)  # as if it were that one
+    signed_for.settle()
+    signed_for.signer.honest_again()
+    done = signed_for.run("signer", "retire", "hot", "0")
+    assert done.exit_code == 3, (done.stdout, done.stderr)
+    assert "its answer was lost" in done.stderr

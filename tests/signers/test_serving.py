@@ -92,6 +92,10 @@ def test_what_was_asked_for_is_signed_over_the_socket(bench: Bench, path: Path, 
         raw = remote.sign(order(held, statements=(approval(held, "alice"), approval(held, "bob"))))
         assert remote.high_water() == bench.signer.high_water()
         assert remote.high_water().highest == 7
+        signed = held.request.request_id
+        found = remote.remembered([*(f"none-{number}" for number in range(150)), signed])
+        assert found == bench.signer.remembered([signed])
+        assert found[signed].startswith("7 of 0x")
     assert Tools().read(raw).claims == ("7",)
     assert not path.exists()
     assert repr(remote) == f"<RemoteSigner {path}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from cryptosupport.chains.evm import decoding, drafting, fees, sending, standing, surveying
@@ -196,7 +197,7 @@ class EvmPayer:
         free = {key: units - market.bound.get(key, 0) for key, units in survey.holds.items()}
         drafts: list[Draft | None] = [drafting.forbidden(self._account, payment) for payment in payments]
         if isinstance(offer, TooDear):
-            return [draft or offer for draft in drafts]
+            return [draft or replace(offer, for_all=True) for draft in drafts]
         for place, payment in enumerate(payments):
             drafts[place] = drafts[place] or self._short(payment, fees.PLAIN_GAS, offer, market, free)
         left = [place for place, draft in enumerate(drafts) if draft is None]
