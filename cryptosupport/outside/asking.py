@@ -21,6 +21,8 @@ AT_ONCE = 8
 """Questions that are asked at the same time."""
 GRACE = 0.5
 """Seconds beyond its timeout after which a question is given up though its thread hangs, as in a name server."""
+_TICK = 0.1
+"""Seconds that a wait lasts at most: a Ctrl-C that another thread received does not end it."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -195,7 +197,7 @@ class _Round(Generic[K, V]):
                 del self._asking[key]
             return dict.fromkeys(late, self._overdue())
         try:
-            key, said = self._told.get(timeout=min(until for _, until in self._asking.values()) - now)
+            key, said = self._told.get(timeout=min(_TICK, *(until - now for _, until in self._asking.values())))
         except queue.Empty:
             return {}
         if isinstance(said, Exception):

@@ -268,11 +268,15 @@ def test_the_end_of_all_time_counts_before_the_timeout(tmp_path: Path) -> None:
     assert {unknown(verdict) for verdict in verdicts} == {"screen: no answer before the time was up"}
 
 
-def test_ctrl_c_leaves_no_program_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("received_by", ["the thread that asks", "another thread"])
+def test_ctrl_c_leaves_no_program_behind(tmp_path: Path, received_by: str) -> None:
     program = script(tmp_path / "screen", f"echo $$ >> {tmp_path}/pids\nsleep 60")
     asks = (
-        "import signal\nfrom tests.outside.hookkit import asking, questions\n"
+        "import signal, threading\nfrom tests.outside.hookkit import asking, questions\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who runs the tests may have it ignored
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        f"mask = {{signal.SIGINT}} if {received_by == 'another thread'} else ()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, mask)\n"
         f"asking({str(program)!r}, timeout='50s').ask(questions({AT_ONCE}))"
     )
     with subprocess.Popen([sys.executable, "-c", asks], stderr=subprocess.DEVNULL) as process:
