@@ -19,7 +19,7 @@ from cryptosupport.chains.bitcoin.drafting import Caps, Cost, Spending
 from cryptosupport.chains.bitcoin.hotwallet import HotWallet, NotEnough, Outpoint, coins
 from cryptosupport.chains.bitcoin.importing import watch
 from cryptosupport.chains.bitcoin.networks import Rules
-from cryptosupport.chains.bitcoin.plans import Planned
+from cryptosupport.chains.bitcoin.plans import MOST_ADDRESSES, Planned
 from cryptosupport.chains.bitcoin.reading import previous_of, read, unsigned_of
 from cryptosupport.chains.bitcoin.transactions import decode
 from cryptosupport.domain.agreeing import Voice, agree
@@ -285,7 +285,7 @@ class BitcoinPayer:
         home = self._home()
         inputs = [_outpoint(claim) for claim in payout.claims]
         old = [Planned.of(each.plan.text).change for each in payout.attempts]
-        known = next((change for change in old if change is not None), None)
+        known = next((change for change in old if change is not None and change[1] < MOST_ADDRESSES), None)
         change, index = home.change() if known is None else (self._watched.address(True, known[1]), known[1])
         previous = previous_of(home, inputs)
         total = sum(each.satoshis for each in previous.values())
