@@ -88,7 +88,7 @@ def open_payer(settings: ChainSettings, nodes: Nodes, clock: Clock, wallet: str,
     if settings.fees.max_feerate is None:
         raise BadSettings(f"chains/{settings.name}.toml: to pay, [fees] has to name max_feerate")
     rate = decimal(settings.fees.max_feerate.partition(" ")[0], 3).units
-    caps = Caps(settings.coin, settings.max_fee, rate)
+    caps = Caps(settings.coin, settings.max_fee, rate, settings.fees.max_ratio)
     return BitcoinPayer(settings, nodes, clock, wallet, watched, caps)
 
 
@@ -196,9 +196,17 @@ class BitcoinPayer:
         groups, bad = drafting.group(payments, self._network, self._caps.coin, MOST_TOGETHER)
         drafts: dict[int, Draft] = dict(bad)
         for members in groups:
-            made = self._together(home, [payments[place] for place in members], rate)
-            for number, place in enumerate(members):
-                drafts[place] = Output(made, number) if isinstance(made, Plan) else made
+            while members:
+                together = [payments[place] for place in members]
+                made = self._together(home, together, rate)
+                dear = drafting.dear_shares(together, made.max_fee, self._caps) if isinstance(made, Plan) else {}
+                for number, place in enumerate(members):
+                    drafts[place] = dear.get(number, Output(made, number) if isinstance(made, Plan) else made)
+                if not dear or not isinstance(made, Plan):
+                    break
+                # The others go without them, and each bears more of what it costs then.
+                home.lock([_outpoint(claim) for claim in self.place(made, 0)[1]], locked=False)
+                members = [place for number, place in enumerate(members) if number not in dear]
         return [drafts[place] for place in range(len(payments))]
 
     def _together(self, home: HotWallet, payments: Sequence[Payment], rate: int) -> Plan | TooDear | Short:
@@ -277,6 +285,10 @@ class BitcoinPayer:
             return decided
         if most_fee is not None and decided.fee > most_fee:
             return TooDear(f"it costs {decided.fee} satoshis, and by its worth in money at most {most_fee}")
+        most = drafting.most_by_shares([satoshis for _, satoshis in paid], self._caps)
+        if most is not None and decided.fee > most:
+            share = f"{self._caps.ratio} % of what the least of its payments pays"
+            return TooDear(f"it costs {decided.fee} satoshis, and at most {most}, with a share of {share}")
         outputs = [{self._address(script): coins(satoshis)} for script, satoshis in paid]
         return self._plan(home, inputs, outputs, decided, (change, index))
 
