@@ -16,13 +16,29 @@ from cryptosupport.domain.withdrawals import Withdrawal
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin."""
+    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin.
+
+    ``before`` are the coins of payments of it that are dead: one that is free again is spent this time too, so that
+    even a chain that takes back what it called final has room for one of them only.
+    """
 
     request_id: str
     asset: Asset
     base_units: int
     destination: str
     most_fee: int | None = None
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A transaction that spent what a wallet had. ``block`` is (height, hash), None while it waits; ``final``: by the
+    chain's rule it stays there.
+    """
+
+    txid: str
+    block: tuple[int, str] | None
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)

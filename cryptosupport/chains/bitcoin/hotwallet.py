@@ -110,10 +110,13 @@ class HotWallet:
         found = self._read(self._told("listunspent", 1), tuple[_Coin, ...])
         return sum(amount(each.amount, self._node.name) for each in found)
 
-    def choose(self, outputs: Sequence[Mapping[str, str]], rate: int) -> list[Outpoint] | NotEnough:
+    def choose(
+        self, outputs: Sequence[Mapping[str, str]], rate: int, first: Sequence[Outpoint] = ()
+    ) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.
 
-        Only coins in blocks and change of our own, which is not to be replaced any more.
+        Those of ``first`` in any case, and others as they are needed: only coins in blocks and change of our own, which
+        is not to be replaced any more.
         """
         options = {
             "fee_rate": f"{rate // 1000}.{rate % 1000:03d}",
@@ -121,8 +124,10 @@ class HotWallet:
             "lockUnspents": True,
             "changePosition": len(outputs),
             "minconf": 1,
+            "add_inputs": True,
         }
-        answer = self._ask(Call("walletcreatefundedpsbt", ([], list(outputs), 0, options, False)))
+        points = [_point(each) for each in first]
+        answer = self._ask(Call("walletcreatefundedpsbt", (points, list(outputs), 0, options, False)))
         if isinstance(answer, RpcFault):
             if answer.code in _NOT_ENOUGH:
                 return NotEnough(self._node.legible(answer.message, 200))
@@ -130,6 +135,15 @@ class HotWallet:
         psbt = self._read(answer, _Funded).psbt
         decoded = self._read(self._told("decodepsbt", psbt), _Decoded)
         return [each.outpoint for each in decoded.tx.vin]
+
+    def unspent(self, outpoints: Sequence[Outpoint]) -> list[Outpoint]:
+        """Those of these coins that nothing spends, in a block or in the pool."""
+        answers = self._batch(*(Call("gettxout", (*each, True)) for each in outpoints))
+        return [
+            each
+            for each, answer in zip(outpoints, answers, strict=True)
+            if not isinstance(answer, RpcFault) and bytes(answer) != b"null"
+        ]
 
     def locked(self) -> set[Outpoint]:
         """The coins that are not chosen."""

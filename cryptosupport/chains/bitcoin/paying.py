@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import count
 
 from cryptosupport.chains.bitcoin import drafting, following, sending, sizes
 from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
@@ -214,7 +215,9 @@ class BitcoinPayer:
         if rate > self._caps.rate:
             return TooDear(f"the next blocks ask for {FeeRate(rate)}, and the cap is {FeeRate(self._caps.rate)}")
         outputs = [{each.destination: coins(each.base_units)} for each in payments]
-        chosen = self._chosen(home, outputs, rate)
+        before = dict.fromkeys(_outpoint(claim) for each in payments for claim in each.before)
+        again = home.unspent([each for each in before if each not in self._claimed])
+        chosen = self._chosen(home, outputs, rate, again)
         if isinstance(chosen, NotEnough):
             pays, has = sum(each.base_units for each in payments), home.free()
             needs = pays + sizes.fee_for(sizes.weight(self._watched.kind, 1, []), rate)
@@ -230,11 +233,18 @@ class BitcoinPayer:
             return Short(self._caps.coin.symbol, spending.total + 1, spending.total)
         return self._plan(home, chosen, outputs, decided, (change, index))
 
-    def _chosen(self, home: HotWallet, outputs: list[dict[str, str]], rate: int) -> list[Outpoint] | NotEnough:
-        """Coins for the outputs, with enough beside them to raise the fee up to the cap; else just enough."""
-        room, _ = home.change()
-        chosen = home.choose([*outputs, {room: coins(self._caps.fee)}], rate)
-        return home.choose(outputs, rate) if isinstance(chosen, NotEnough) else chosen
+    def _chosen(
+        self, home: HotWallet, outputs: list[dict[str, str]], rate: int, again: Sequence[Outpoint]
+    ) -> list[Outpoint] | NotEnough:
+        """Coins for the outputs, with enough beside them to raise the fee up to the cap; else just enough.
+
+        Those of ``again`` are among them.
+        """
+        paid = {address for each in outputs for address in each}
+        own = (self._watched.address(True, index) for index in count())
+        room = next(each for each in own if each not in paid)  # nothing is paid to it: no fresh one is used up
+        chosen = home.choose([*outputs, {room: coins(self._caps.fee)}], rate, again)
+        return home.choose(outputs, rate, again) if isinstance(chosen, NotEnough) else chosen
 
     def _spending(
         self, home: HotWallet, inputs: Sequence[Outpoint], payments: Sequence[Payment], change: str
