@@ -140,8 +140,9 @@ class BitcoinPayer:
         self._kept = None  # another node may be the first that answers by now
         home = self._home()
         self._claimed = {_outpoint(claim) for each in payouts if each.step not in OVER for claim in each.claims}
-        spends = home.spends()
-        return Survey(0, len(spends), {None: home.holds()}, self._rate(home), seen, tuple(troubles), spends)
+        spends = home.spends(self._rules.required)
+        used = sum(each.block is not None for each in spends)
+        return Survey(used, len(spends), {None: home.holds()}, self._rate(home), seen, tuple(troubles), spends)
 
     def _seen(self, payouts: Sequence[Payout], troubles: list[str]) -> dict[int, Seen]:
         voices: dict[int, list[Voice]] = {}
