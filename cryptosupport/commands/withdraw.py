@@ -12,10 +12,10 @@ import click
 
 from cryptosupport.commands import approving, params, payments, receipts
 from cryptosupport.commands import output as out
-from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, shown, text_of
+from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, shown, text_of, unless_locked
 from cryptosupport.commands.withdrawals import show as show_all
 from cryptosupport.context import Context
-from cryptosupport.domain.errors import BadInput, Locked, SupportError
+from cryptosupport.domain.errors import BadInput, SupportError
 from cryptosupport.domain.identifiers import is_secret, shortened
 from cryptosupport.domain.operators import Role
 from cryptosupport.domain.withdrawals import State
@@ -240,7 +240,7 @@ def run(
         raise click.UsageError("--watch goes on until it is stopped: leave out --dry-run and --fail-if-locked")
     context.guard_settings()
     moved: Iterable[out.Record] = ()
-    with _unless_locked(context, fail_if_locked):
+    with unless_locked(context, fail_if_locked):
         if watch:
             moved = passes(context, lambda it: _books(it, False), metrics, every)
         else:
@@ -319,17 +319,6 @@ def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]
 def _telling(context: Context) -> Callable[[Withdrawal], None]:
     """Tell a person who has waited long enough."""
     return lambda moved: context.note(f"{moved.request.request_id} waited, and is {moved.state} now")
-
-
-@contextmanager
-def _unless_locked(context: Context, fail: bool) -> Iterator[None]:
-    """Leave to another run what it is at, unless that is to ``fail``."""
-    try:
-        yield
-    except Locked as locked:
-        if fail:
-            raise
-        context.note(locked.message)
 
 
 # -- records ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import SystemClock, at_terminal, say
 from cryptosupport.context.serving import WithServing
-from cryptosupport.context.wallets import WithWallets
+from cryptosupport.context.sweeping import WithSweeping
 
 if TYPE_CHECKING:
     from cryptosupport.desk.cases import ChainFacts, Premises
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(WithServing, WithWallets):
+class Context(WithServing, WithSweeping):
     """What a command works with."""
 
     # -- withdrawals

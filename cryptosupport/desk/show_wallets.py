@@ -9,7 +9,7 @@ from typing import Any
 from cryptosupport.domain.books import Ledger
 from cryptosupport.domain.errors import NodeFailed, NodesFailed
 from cryptosupport.domain.money import Asset, format_base_units
-from cryptosupport.domain.paying import Payer
+from cryptosupport.domain.paying import Payer, Survey
 from cryptosupport.domain.payouts import Absent, Mined, Payout, Purse, Seen, Taken
 
 
@@ -89,11 +89,15 @@ def _held(
         opened = payer(own.name)
         survey = opened.survey(live)
         holds = dict(survey.holds)
-        left = [each for each in live if _may_spend(survey.seen.get(each.id), opened.in_order)]
-        reserved = _reserved(ledger, left)
+        reserved = reserved_by(ledger, still_spending(live, survey, opened.in_order))
     for asset in own.assets:
         on_chain = holds[asset.contract] if asset.contract in holds else balance(own, asset)
         yield Held(asset, on_chain, reserved.get(asset.contract, 0))
+
+
+def still_spending(payouts: Sequence[Payout], survey: Survey, in_order: bool) -> list[Payout]:
+    """The payouts that may still spend what the balances of the survey have; ``in_order`` is that of the payer."""
+    return [each for each in payouts if _may_spend(survey.seen.get(each.id), in_order)]
 
 
 def _may_spend(seen: Seen | None, in_order: bool) -> bool:
@@ -103,7 +107,7 @@ def _may_spend(seen: Seen | None, in_order: bool) -> bool:
     return not isinstance(seen, Mined) and not (isinstance(seen, Taken) and seen.final)
 
 
-def _reserved(ledger: Ledger, payouts: Sequence[Payout]) -> dict[str | None, int]:
+def reserved_by(ledger: Ledger, payouts: Sequence[Payout]) -> dict[str | None, int]:
     """The most that payouts may still spend, by contract (None: the coin, with fees)."""
     reserved: dict[str | None, int] = {}
     ids = [item.withdrawal_id for each in payouts for item in each.items]
