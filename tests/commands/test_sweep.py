@@ -263,7 +263,30 @@ def test_withdraw_run_goes_on_with_a_sweep_and_tells_its_life(open_desk: Any, an
     shown = desk.run("withdraw", "show", "sweep:hot:ETH:1", "--json").json
     assert (shown["customer"], shown["destination"], shown["state"]) == ("sweep:hot", BEN, "final")
     assert "above the ceiling of 40 ETH" in shown["decision"]["rules"][0]["reason"]
-    assert desk.run("withdraw", "receipt", "sweep:hot:ETH:1").exit_code == 0
+    for what in ("receipt", "explain", "show"):
+        done = desk.run("withdraw", what, "sweep:hot:ETH:1")
+        assert done.exit_code == 0, done.stderr
+
+
+def test_a_sweep_that_is_held_keeps_the_next_one_back_until_it_ends(paydesk: Paydesk) -> None:
+    add_float(paydesk, text=WHOLE)
+    register(paydesk)
+    recorded(paydesk)
+    name = "sweep:hot:ETH:1"
+    assert paydesk.run("withdraw", "hold", name, "--reason", "look", "--operator", "carol").exit_code == 0
+    assert swept(paydesk) == {}
+    assert paydesk.run("withdraw", "cancel", name, "--operator", "alice").exit_code == 0
+    assert swept(paydesk) == {"sweep:hot:ETH:2": "confirming"}
+
+
+def test_a_sweep_whose_place_was_changed_ends_by_no_rule_of_customers(paydesk: Paydesk) -> None:
+    """The policy lets ETH go anywhere; a sweep goes to the cold set, or nowhere."""
+    add_float(paydesk, text=WHOLE)
+    register(paydesk)
+    recorded(paydesk)
+    change_place(paydesk)
+    assert paydesk.pay() == {"sweep:hot:ETH:1": "rejected"}
+    assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (0, 0)
 
 
 def test_a_sweep_counts_in_no_limit_and_under_no_cap_of_customers(paydesk: Paydesk) -> None:
