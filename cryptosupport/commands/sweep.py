@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
@@ -46,15 +47,19 @@ def plan(context: Context, names: tuple[str, ...], output: str) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @params.dry_run
 @click.option("--fail-if-locked", is_flag=True, help="Exit 75 when another run holds the lock, not 0.")
+@params.metrics_file
 @params.output
 @click.pass_obj
-def run(context: Context, names: tuple[str, ...], dry_run: bool, fail_if_locked: bool, output: str) -> None:
+def run(
+    context: Context, names: tuple[str, ...], dry_run: bool, fail_if_locked: bool, metrics: Path | None, output: str
+) -> None:
     """Sweep the surplus of each wallet NAME, or every hot wallet with a float: one pass, for cron.
 
     What `sweep plan` calls sweep is recorded, paid and followed like a withdrawal, each once:
     `withdraw run` goes on with it, and `withdraw show` tells of it. Of one asset of a wallet
     one sweep at a time. It goes only to the cold set that two people signed (`cold list`),
-    at first a small one. Nothing is printed when there is nothing to do.
+    at first a small one. Nothing is printed when there is nothing to do; with --log json stderr
+    has a line for each sweep that moved.
 
     \b
     Exit codes: 0 done, also with nothing to do or when another run is at it; 7 of some nobody
@@ -70,5 +75,5 @@ def run(context: Context, names: tuple[str, ...], dry_run: bool, fail_if_locked:
         return out.show(output, planned, columns=_PLAN, fields=_FIELDS)
     moved: Iterable[out.Record] = ()
     with unless_locked(context, fail_if_locked):
-        moved = sweep_pass(context, names)
+        moved = sweep_pass(context, names, metrics)
     show(output, moved)

@@ -208,10 +208,7 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
 @command.command(epilog="Example: cryptosupport withdraw run --fail-if-locked")
 @params.dry_run
 @click.option("--fail-if-locked", is_flag=True, help="Exit 75 when another run holds the lock, not 0.")
-@click.option(
-    "--metrics-file", "metrics", type=click.Path(path_type=Path), metavar="FILE", callback=params.not_empty,
-    help="Tell Prometheus of the pass, by its text file collector.",
-)  # fmt: skip
+@params.metrics_file
 @click.option("--watch", is_flag=True, help="A pass after another until SIGTERM; the last one comes to its end.")
 @click.option(
     "--every", type=params.Duration(), default="5s", metavar="DURATION", help="How long between, with --watch; 5s."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.wallets import WithWallets
@@ -12,6 +13,7 @@ from cryptosupport.domain.sweeps import is_sweep
 
 if TYPE_CHECKING:
     from cryptosupport.context import Context
+    from cryptosupport.desk.cases import Premises
     from cryptosupport.desk.plan_sweeps import Desk, Float
     from cryptosupport.desk.show_wallets import Own
     from cryptosupport.domain.coldset import Cold
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from cryptosupport.settings import ChainSettings
     from cryptosupport.settings.wallets import WalletSettings
 
-LOCK = "sweep-run"
-"""What keeps a second pass away."""
+_TOLD = ("request_id", "state", "amount", "asset", "chain", "destination", "txid")
+"""What a line of the log says of a sweep that moved."""
 
 
 class WithSweeping(WithWallets):
@@ -84,31 +86,45 @@ class WithSweeping(WithWallets):
         return replace(self.named_cold[wallet.name], address=source)
 
 
-def sweep_pass(context: Context, names: Sequence[str]) -> list[dict[str, Any]]:
+def sweep_pass(context: Context, names: Sequence[str], metrics: Path | None) -> list[dict[str, Any]]:
     """Record what is to leave the wallets of these names, or of all, and do one pass over those that have a sweep under
     way; the sweeps that moved, as records. What is in the way is a warning, and sets the exit code.
 
-    Raises `Locked` when another pass is at it.
+    See `at_work`. Raises `Locked` when another pass is at it.
     """
+    from cryptosupport.context.running import SWEEP_RUN, at_work
     from cryptosupport.desk.pay import Paid, pay
     from cryptosupport.desk.payout_record import paid_records
-    from cryptosupport.desk.sweep import sweep, under_way
+    from cryptosupport.desk.sweep import under_way
 
     swept = context.swept(names)
-    with context.run_lock(LOCK):
+    with at_work(context, SWEEP_RUN, False, metrics) as noted:
         ledger, premises, desk = context.ledger(), context.premises(), context.sweeping(swept)
-        errors: list[SupportError] = []
-        moved: dict[int, Withdrawal] = {}
-        for own, floats in swept:
-            try:
-                made = sweep(desk, premises, own, floats, context.payer(own.name), errors)
-                moved |= {each.id: each for each in made}
-            except SupportError as error:
-                errors.append(error)
+        noted.ledger = ledger
+        made, errors = _recorded(context, desk, premises, swept)
         wallets = [own.name for own, floats in swept if under_way(desk, own, floats)]
-        paid = pay(context.paying(ledger, premises), wallets, context.till) if wallets else Paid()
-        moved |= {id: each for id, each in paid.moved.items() if is_sweep(each.request.request_id)}
+        noted.paid = paid = pay(context.paying(ledger, premises), wallets, context.till) if wallets else Paid()
+        moved = made | {id: each for id, each in paid.moved.items() if is_sweep(each.request.request_id)}
         paid.errors[:0] = errors
         context.tell_paid(paid)
         context.tell_hooks()
-        return list(paid_records(ledger, moved.values(), context.coin))
+        records = list(paid_records(ledger, moved.values(), context.coin))
+        for each in records:
+            context.act("sweep", **{name: each[name] for name in _TOLD})
+        return records
+
+
+def _recorded(
+    context: Context, desk: Desk, premises: Premises, swept: Sequence[tuple[Own, list[Float]]]
+) -> tuple[dict[int, Withdrawal], list[SupportError]]:
+    """The sweeps that were recorded, by id, and what kept others from that."""
+    from cryptosupport.desk.sweep import sweep
+
+    errors: list[SupportError] = []
+    made: dict[int, Withdrawal] = {}
+    for own, floats in swept:
+        try:
+            made |= {each.id: each for each in sweep(desk, premises, own, floats, context.payer(own.name), errors)}
+        except SupportError as error:
+            errors.append(error)
+    return made, errors

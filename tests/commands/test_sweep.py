@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cryptosupport.context import Context
 from cryptosupport.desk.sweep import sweep
 from cryptosupport.outside.keyrings import set_password
+from cryptosupport.outside.locks import lock
 from cryptosupport.outside.nodes import Anvil
 from tests.chains.evm_paying import tokens
 from tests.chains.evm_paying.kit import CONTRACT
@@ -324,6 +326,39 @@ def recorded(desk: Paydesk) -> None:
     (made,) = sweep(context.sweeping([swept]), context.premises(), own, floats, context.payer("hot"), [])
     assert made.state == "approved"
     context.close()
+
+
+def test_a_pass_is_told_to_prometheus_to_doctor_and_to_the_log(paydesk: Paydesk) -> None:
+    add_float(paydesk)
+    register(paydesk)
+
+    def cron() -> dict[str, Any]:
+        verdicts = paydesk.run("doctor", "--cron", "-o", "jsonl").jsonl
+        (found,) = (each for each in verdicts if each["name"] == "sweep run")
+        return found
+
+    assert "no pass has ever ended" in cron()["message"]
+    path = paydesk.folder / "sweep.prom"
+    done = paydesk.run("--log", "json", "sweep", "run", "--metrics-file", str(path))
+    assert done.exit_code == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    (moved,) = [each for each in lines if each.get("action") == "sweep"]
+    assert (moved["request_id"], moved["state"], moved["destination"]) == ("sweep:hot:ETH:1", "confirming", BEN)
+    text = path.read_text(encoding="utf-8")
+    assert "cryptosupport_sweep_run_exit_code 0" in text
+    assert 'cryptosupport_wallet_holds{asset="ETH"' in text
+    assert cron()["verdict"] == "ok"
+    done = paydesk.run("doctor", "--cron", "--overdue-sweep", "1ms", "-o", "jsonl")
+    assert done.exit_code == 8
+    assert any(each["name"] == "sweep run" and "no pass has succeeded for" in each["message"] for each in done.jsonl)
+
+
+def test_another_pass_on_this_machine_is_left_to_what_it_does(paydesk: Paydesk) -> None:
+    add_float(paydesk)
+    register(paydesk)
+    with lock(paydesk.folder / "data" / "sweep-run.lock"):
+        assert swept(paydesk) == {}
+        assert paydesk.run("sweep", "run", "--fail-if-locked").exit_code == 75
 
 
 def test_dry_run_records_nothing(paydesk: Paydesk) -> None:
