@@ -92,7 +92,10 @@ class WithServing(WithHooks):
         return wallet
 
     def _address_of(self, wallet: WalletSettings, settings: ChainSettings) -> str:
-        """The address in normal form, however it is spelled: its memory knows it by that."""
+        """The address, or the descriptor, in normal form, however it is spelled: its memory knows it by that."""
+        if wallet.descriptor is not None:
+            source: str = self._family(settings, ".paying").source_of(settings, wallet.name, wallet.descriptor)
+            return source
         try:
             address = None if wallet.address is None else self._address_reader(settings)(wallet.address)
         except BadInput as error:
