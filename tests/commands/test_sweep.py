@@ -395,6 +395,38 @@ def test_bitcoin_is_swept_by_pieces_beside_what_customers_get(
     assert done.exit_code == 0, done.stdout
 
 
+# -- the split -------------------------------------------------------------------------------------------------------
+
+
+def split(desk: Desk) -> dict[str, Any]:
+    done = desk.run("wallet", "balance", "--split", "--json")
+    assert done.exit_code == 0, done.stderr
+    (found,) = done.json
+    return {**found, "said": done.stderr}
+
+
+def test_what_is_on_its_way_counts_once_and_is_hot_until_it_arrives(
+    open_desk: Any, anvil_with: Callable[..., Anvil]
+) -> None:
+    desk = open_desk(anvil_with("--no-mining"))
+    add_float(desk, text=WHOLE)
+    add_settings(desk, '[share]\nhot = "25%"\n')
+    register(desk)
+    swept(desk)
+    (moved,) = (each["amount"] for each in desk.run("withdraw", "list", "-o", "jsonl").jsonl)
+    told = split(desk)
+    assert (told["in_flight"], told["cold"], told["total"], told["hot_share"]) == (moved, "0", "100", "100%")
+    assert (told["over"], "100% of ETH is hot, and at most 25% may be" in told["said"]) == (True, True)
+    desk.settle()
+    desk.pay()
+    told = split(desk)
+    assert (told["in_flight"], told["cold"], told["over"], told["said"]) == ("0", moved, False, "")
+    table = desk.run("wallet", "balance", "--split").stdout
+    assert "21.01%" in table
+    assert any(each in table for each in ("░", "."))
+    assert desk.run("wallet", "balance", "hot", "--split").exit_code == 2
+
+
 # -- where it may go -------------------------------------------------------------------------------------------------
 
 
