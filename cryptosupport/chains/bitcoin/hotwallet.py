@@ -38,7 +38,7 @@ class _Point(msgspec.Struct):
         return self.txid, self.vout
 
 
-class _Coin(msgspec.Struct):
+class _Coin(_Point):
     amount: msgspec.Raw
 
 
@@ -110,8 +110,12 @@ class HotWallet:
 
     def free(self) -> int:
         """The satoshis in blocks that may be chosen."""
+        return sum(self.unspent().values())
+
+    def unspent(self) -> dict[Outpoint, int]:
+        """The coins in blocks that may be chosen, each with its satoshis."""
         found = self._read(self._told("listunspent", 1), tuple[_Coin, ...])
-        return sum(amount(each.amount, self._node.name) for each in found)
+        return {each.outpoint: amount(each.amount, self._node.name) for each in found}
 
     def choose(
         self, outputs: Sequence[Mapping[str, str]], rate: int, first: Sequence[Outpoint] = ()
@@ -138,15 +142,6 @@ class HotWallet:
         psbt = self._read(answer, _Funded).psbt
         decoded = self._read(self._told("decodepsbt", psbt), _Decoded)
         return [each.outpoint for each in decoded.tx.vin]
-
-    def unspent(self, outpoints: Sequence[Outpoint]) -> list[Outpoint]:
-        """Those of these coins that nothing spends, in a block or in the pool."""
-        answers = self._batch(*(Call("gettxout", (*each, True)) for each in outpoints))
-        return [
-            each
-            for each, answer in zip(outpoints, answers, strict=True)
-            if not isinstance(answer, RpcFault) and bytes(answer) != b"null"
-        ]
 
     def locked(self) -> set[Outpoint]:
         """The coins that are not chosen."""
