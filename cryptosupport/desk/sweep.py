@@ -39,6 +39,8 @@ def sweep(
                 desk.cold_set.registered(wanted.cold)
             except Refused as refused:
                 errors.append(refused)
+        if planned.unpayable:
+            errors.append(Refused(f"{own.name} is not swept: {planned.why}", wallet=own.name))
         if planned.verdict is Verdict.SWEEP:
             try:
                 made += _record(desk, premises, standing, wanted, planned)

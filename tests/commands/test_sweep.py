@@ -515,7 +515,7 @@ def test_what_nobody_can_spend_from_gets_nothing_though_two_have_signed_it(payde
     add_float(paydesk, text=WHOLE, cold=COLD.replace(BEN, "0x000000000000000000000000000000000000dEaD"))
     register(paydesk)
     done = paydesk.run("sweep", "run")
-    assert (done.exit_code, "hot is not swept: nobody can spend from 0x0000" in done.stderr) == (3, True)
+    assert (done.exit_code, "hot is not swept: nobody holds a key for 0x0000" in done.stderr) == (3, True)
     assert paydesk.run("withdraw", "list", "-o", "jsonl").jsonl == []
 
 
