@@ -22,7 +22,7 @@ _ADOPT = ("wallet", "chain", "address", "next_nonce_before", "next_nonce", "reas
 
 @params.group("wallet", epilog="Example: cryptosupport wallet balance hot-eth")
 def command() -> None:
-    """Show own wallets, and bind one that has paid before to this ledger."""
+    """Show own wallets, import one into a node, and bind one that has paid before to this ledger."""
 
 
 @command.command("list", epilog="Example: cryptosupport wallet list --json")
