@@ -141,8 +141,8 @@ class SweepPlan:
     """What is to be done about one asset of a wallet: ``moved + fee + left == holding.confirmed``, always.
 
     ``surplus`` is what may leave, fees included, and ``refill`` what is missing. ``why`` says why nothing moves though
-    the wallet has more than its ceiling. ``test``: it is the first one to its place, and small. ``unpayable``: it cannot
-    be paid as things are, and a person has to look.
+    the wallet has more than its ceiling. ``test``: it is the first one to its place, and small. ``unpayable``: as
+    things are it cannot be paid, and a person has to look.
     """
 
     bounds: Bounds
