@@ -26,7 +26,7 @@ _ADOPT = (
 
 @params.group("wallet", epilog="Example: cryptosupport wallet balance hot-eth")
 def command() -> None:
-    """Show own wallets, and bind one that has paid before to this ledger."""
+    """Show own wallets, import one into a node, and bind one that has paid before to this ledger."""
 
 
 @command.command("list", epilog="Example: cryptosupport wallet list --json")

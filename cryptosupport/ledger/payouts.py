@@ -110,11 +110,14 @@ class SqlPayouts:
         query: Any = select(_I.withdrawal_id, _P.fee, _P["items"]).join(tables.payout, _P.id == _I.payout_id)
         query = query.order_by(_P.id)
         found: dict[int, int | None] = {}
+        places: dict[str, dict[int, int]] = {}  # one payout may pay hundreds
         for some in chunks(withdrawal_ids):
             for row in self._connection.execute(query.where(_I.withdrawal_id.in_(some))):
-                members = [id for id, *_ in _ITEMS.decode(row._mapping["items"])]
-                place = members.index(row.withdrawal_id)
-                found[row.withdrawal_id] = None if row.fee is None else fee_share(row.fee, len(members), place)
+                items = row._mapping["items"]
+                if items not in places:
+                    places[items] = {id: place for place, (id, *_) in enumerate(_ITEMS.decode(items))}
+                members, id = places[items], row.withdrawal_id
+                found[id] = None if row.fee is None else fee_share(row.fee, len(members), members[id])
         return found
 
     def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
