@@ -139,6 +139,17 @@ class HotWallet:
         """Lock coins, or let them be chosen again; one that is so already, or is spent, is passed over."""
         self._batch(*(Call("lockunspent", (not locked, [_point(each)])) for each in outpoints))
 
+    def spent(self, outpoints: Sequence[Outpoint]) -> list[Outpoint]:
+        """Which of these coins, all of them in blocks, its node holds for spent: in a block, or by what waits."""
+        gone = []
+        answers = self._batch(*(Call("gettxout", (txid, vout, True)) for txid, vout in outpoints))
+        for outpoint, answer in zip(outpoints, answers, strict=True):
+            if isinstance(answer, RpcFault):
+                raise self._failed("gettxout", answer)
+            if bytes(answer) == b"null":
+                gone.append(outpoint)
+        return gone
+
     # -- transactions
 
     def psbt(self, inputs: Sequence[Outpoint], outputs: Sequence[Mapping[str, str]], locktime: int) -> str:
