@@ -23,7 +23,7 @@ from cryptosupport.chains.bitcoin.networks import Rules
 from cryptosupport.chains.bitcoin.plans import Planned
 from cryptosupport.chains.bitcoin.reading import previous_of, read, unsigned_of
 from cryptosupport.chains.bitcoin.sending import Measured
-from cryptosupport.chains.bitcoin.transactions import decode
+from cryptosupport.chains.bitcoin.transactions import Tx, decode
 from cryptosupport.domain.agreeing import Voice, agree
 from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
 from cryptosupport.domain.money import FeeRate
@@ -39,7 +39,7 @@ from cryptosupport.domain.paying import (
     Survey,
     TooDear,
 )
-from cryptosupport.domain.payouts import OVER, Kind, Payout, Plan, Seen
+from cryptosupport.domain.payouts import OVER, Attempt, Kind, Payout, Plan, Seen
 from cryptosupport.domain.ports import Clock
 from cryptosupport.settings import ChainSettings
 from cryptosupport.settings.values import number as decimal
@@ -136,7 +136,8 @@ class BitcoinPayer:
         self._ask_first(home)
         seen = self._seen(payouts, troubles)
         self._claimed = {_outpoint(claim) for each in payouts if each.step not in OVER for claim in each.claims}
-        spends = self._homes.spends()
+        planned = {_planned(each).txid for payout in payouts for each in payout.attempts if each.raw is None}
+        spends = tuple(each for each in self._homes.spends() if each not in planned)  # whoever signs may send it too
         return Survey(0, len(spends), {None: home.holds()}, self._rate(home), seen, tuple(troubles), spends)
 
     def _ask_first(self, home: HotWallet) -> None:
@@ -362,6 +363,11 @@ def _by_operator(settings: ChainSettings, nodes: Nodes, clock: Clock) -> list[tu
         theirs = [node for node, endpoint in of.items() if endpoint in endpoints]
         found.append((name, BitcoinChain(settings, Nodes(settings.name, theirs, clock.monotonic), clock)))
     return found
+
+
+def _planned(attempt: Attempt) -> Tx:
+    """What an attempt is to be, before it is signed."""
+    return unsigned_of(Planned.of(attempt.plan.text))
 
 
 def _rate_of(survey: Survey) -> int:
