@@ -68,7 +68,8 @@ def _raise(records: Records, error: Tampered) -> None:
 class Guarding:
     """What guards go by, beside the ledger. Without anything set, only freezes and lists that were imported speak.
 
-    ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words;
+    ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words,
+    and ``derived`` says of an address of a chain whose it is among those that have many;
     ``tokens`` the known contracts by key. ``lists`` have to be there; one that was read longer than ``hold_after``
     (milliseconds) ago holds. ``travel_rule_above`` is in micro-USD; ``allowlist_cooling`` in milliseconds.
     ``unscreened`` hears that something was allowed without any list of sanctions, ``tampered`` of rows that were
@@ -79,6 +80,7 @@ class Guarding:
     read_lists: Callable[[Records], Lists] = lambda records: Lists()
     read_address: Callable[[str, str], Address | None] = lambda chain, text: None
     own: Mapping[str, str] = field(default_factory=dict)
+    derived: Callable[[Records, str, str], str | None] = lambda records, chain, address: None
     tokens: Mapping[str, str] = field(default_factory=dict)
     lists: tuple[str, ...] = ()
     hold_after: int | None = None
@@ -100,7 +102,7 @@ class Guards:
     """The guards of one transaction. ``customers`` are those whose earlier destinations are compared."""
 
     def __init__(self, guarding: Guarding, records: Records, customers: Iterable[str]) -> None:
-        self._guarding = guarding
+        self._guarding, self._records = guarding, records
         self._now = records.now
         take_file(records, guarding.freeze_file())
         self.freezes = records.freezes()
@@ -174,8 +176,9 @@ class Guards:
     def _place(self, request: Request, key: str) -> Iterator[Voice]:
         """Places that no customer's withdrawal may go to (M41)."""
         guarding, destination = self._guarding, request.destination
-        if key in guarding.own:
-            yield Voice(OWN_ADDRESS, Outcome.DENY, f"{destination} is {guarding.own[key]} of the desk itself")
+        whose = guarding.own.get(key) or guarding.derived(self._records, request.chain, destination)
+        if whose is not None:
+            yield Voice(OWN_ADDRESS, Outcome.DENY, f"{destination} is {whose} of the desk itself")
         if key in guarding.tokens:
             reason = f"{destination} is the contract of {guarding.tokens[key]}: what is sent there is lost"
             yield Voice(TOKEN_CONTRACT, Outcome.DENY, reason)

@@ -167,6 +167,14 @@ class HotWallet:
             raise NodeFailed(self._node.name, "bad_answer", f"gives {address} for change, which is no change address")
         return address, index
 
+    def receive(self) -> tuple[str, int]:
+        """A fresh address to be paid to, and its index."""
+        address = self._read(self._told("getnewaddress", "", _CHANGE_TYPE[self._kind]), str)
+        change, index = self.places_of([address]).get(address, (True, 0))
+        if change:
+            raise NodeFailed(self._node.name, "bad_answer", f"gives {address} to be paid to, which is none for that")
+        return address, index
+
     def places_of(self, addresses: Sequence[str]) -> dict[str, tuple[bool, int]]:
         """Where addresses stand in the descriptor, by the node: change or not, and the index. A hint, no proof."""
         found = {}
