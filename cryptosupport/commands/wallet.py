@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
 
 _LIST = ("name", "chain", "role", "address", "signer", "bound", "next_nonce", "under_way")
-_SUMS = ("on_chain", "reserved", "free")
+_SUMS = ("on_chain", "reserved", "free", "in_flight")
+_SPLIT = ("asset", "hot", "deposit", "in_flight", "cold", "total", "hot_share", "limit", "over", "untold")
 _BALANCE = ("wallet", "chain", "asset", *(f"{name}.amount" for name in _SUMS))
 _BALANCE_FIELDS = (*_BALANCE, *(f"{name}.base_units" for name in _SUMS), "error")
 _ADOPT = ("wallet", "chain", "address", "next_nonce_before", "next_nonce", "reason", "said_by", "missing", "adopted_at")
@@ -45,26 +46,43 @@ def list_(context: Context, output: str) -> None:
 
 @command.command(epilog="Example: cryptosupport wallet balance hot-eth cold-eth --json")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--split", is_flag=True, help="By asset: what is hot, at deposit addresses, cold, and on its way there.")
 @params.output
 @click.pass_obj
-def balance(context: Context, names: tuple[str, ...], output: str) -> None:
+def balance(context: Context, names: tuple[str, ...], split: bool, output: str) -> None:
     """Say what each wallet NAME, or every wallet, holds of each asset of its chain.
 
     Reserved is the most that payments under way may still spend, with their fees; free is
-    what is left of what the chain has.
+    what is left of what the chain has. In flight is what sweeps move that has not arrived.
+    With --split the hot share of each asset is held against [share] of desk.toml; its bar
+    shows hot, deposits, in flight and cold. Rounded up; not told where a wallet cannot be.
 
     \b
-    Exit codes: 0 told; 3 a payout was changed in the database; 4 there is no such wallet;
-    6 a node or the ledger cannot be reached; 8 the settings are wrong.
+    Exit codes: 0 told; 2 --split with a NAME; 3 a payout was changed in the database; 4 there
+    is no such wallet; 6 a node or the ledger cannot be reached; 8 the settings are wrong.
     """
     from cryptosupport.desk.show_wallets import balance_rows
 
+    if split:
+        if names:
+            raise click.UsageError("--split is of all wallets: leave out the names")
+        return _show_split(context, output)
     records = context.balances(names)
     if output in ("table", "csv"):
         rows = (row for record in records for row in balance_rows(record))
         out.show(output, rows, columns=_BALANCE, fields=_BALANCE_FIELDS)
     else:
         out.show(output, records, columns=_BALANCE, single=len(names) == 1)
+
+
+def _show_split(context: Context, output: str) -> None:
+    from cryptosupport.desk.show_split import bar
+
+    fills = "█▓▒░" if out.draws_blocks() else "#+>."
+    if output == "table":
+        drawn = ({**each, "bar": bar(each, fills)} for each in context.split())
+        return out.show(output, drawn, columns=(*_SPLIT, "bar"))
+    out.show(output, context.split(), columns=_SPLIT)
 
 
 @command.command(epilog='Example: cryptosupport wallet adopt hot-eth --reason "paid by hand so far" --operator alice')

@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from cryptosupport.transport import SignerNode
 
 
-def _account(wallet: WalletSettings, settings: ChainSettings, source: str) -> Account:
-    """The wallet as its signer knows it."""
-    from cryptosupport.domain.signing import Account
-
-    network = str(settings.chain_id or settings.network)
-    return Account(settings.name, network, wallet.name, source, settings.by_symbol)
-
-
 def is_gone(holder: str) -> bool:
     """Whether a worker of this machine has ended; of other machines nobody can tell."""
     import os
@@ -59,6 +51,16 @@ _WORST = (7, 6, 5)
 
 class WithPaying(WithGuards):
     """What pays."""
+
+    def account(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Account:
+        """The wallet as its signer knows it."""
+        from cryptosupport.domain.signing import Account
+
+        cold = (it.address for it in self.named_cold.values() if it.chain == settings.name and it.address is not None)
+        network = str(settings.chain_id or settings.network)
+        return Account(
+            settings.name, network, wallet.name, source, settings.by_symbol, frozenset(key_of(each) for each in cold)
+        )
 
     @property
     def paying_wallets(self) -> list[str]:
@@ -183,7 +185,7 @@ class WithPaying(WithGuards):
         from cryptosupport.signers.psbt import PsbtSigner
 
         return PsbtSigner(
-            Folder(folder, wallet.name), self.papers(settings), _account(wallet, settings, source),
+            Folder(folder, wallet.name), self.papers(settings), self.account(wallet, settings, source),
             self._caps(wallet, settings), self.electors, tools=self.tools(wallet, settings), store=self.signer_store,
             freezes=self._freezes, clock=self.clock.milliseconds,
         )  # fmt: skip
@@ -202,7 +204,7 @@ class WithPaying(WithGuards):
         from cryptosupport.signers.web3signer import Web3Signer
 
         return Web3Signer(
-            self._signer_node(wallet).ask, self._words(settings), _account(wallet, settings, source),
+            self._signer_node(wallet).ask, self._words(settings), self.account(wallet, settings, source),
             self._caps(wallet, settings), self.electors, store=self.signer_store, freezes=self._freezes,
             clock=self.clock.milliseconds,
         )  # fmt: skip
@@ -265,7 +267,7 @@ class WithPaying(WithGuards):
 
         secret = wallet.signer or ""
         return LocalSigner(
-            _account(wallet, settings, source), self._caps(wallet, settings), self.electors,
+            self.account(wallet, settings, source), self._caps(wallet, settings), self.electors,
             secret=lambda: self.guarded_secret(secret), tools=self.tools(wallet, settings), store=self.signer_store,
             freezes=self._freezes, clock=self.clock.milliseconds,
         )  # fmt: skip

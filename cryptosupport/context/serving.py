@@ -69,14 +69,12 @@ class WithServing(WithHooks):
 
     def _served(self, name: str) -> LocalSigner:
         """The signer of a wallet by these settings alone. Raises `BadSettings`."""
-        from cryptosupport.domain.signing import Account
         from cryptosupport.signers.local import LocalSigner
 
         wallet = self._wallet_to_serve(name)
         settings = self._ready_to_pay(wallet)
         secret = wallet.signer or ""
-        network = str(settings.chain_id or settings.network)
-        account = Account(settings.name, network, name, self._address_of(wallet, settings), settings.by_symbol)
+        account = self.account(wallet, settings, self._address_of(wallet, settings))
         return LocalSigner(
             account, self._stated_caps(wallet, settings), self._stated_electors(),
             secret=lambda: self.guarded_secret(secret), tools=self.tools(wallet, settings),
@@ -94,7 +92,10 @@ class WithServing(WithHooks):
         return wallet
 
     def _address_of(self, wallet: WalletSettings, settings: ChainSettings) -> str:
-        """The address in normal form, however it is spelled: its memory knows it by that."""
+        """The address, or the descriptor, in normal form, however it is spelled: its memory knows it by that."""
+        if wallet.descriptor is not None:
+            source: str = self._family(settings, ".paying").source_of(settings, wallet.name, wallet.descriptor)
+            return source
         try:
             address = None if wallet.address is None else self._address_reader(settings)(wallet.address)
         except BadInput as error:

@@ -15,6 +15,7 @@ from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.decision import (
     ALLOW_LIST,
     BLOCK_LIST,
+    COLD_SET,
     CONTRACT,
     FREEZE,
     LOOK_ALIKE,
@@ -34,6 +35,7 @@ from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.prices import usd
 from cryptosupport.domain.screening import ListKind, Lists, key_of
+from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawals import Request
 
 _PRECOMPILES = 0x1FF
@@ -73,7 +75,8 @@ class Guarding:
     ``tokens`` the known contracts by key. ``lists`` have to be there; one that was read longer than ``hold_after``
     (milliseconds) ago holds. ``travel_rule_above`` is in micro-USD; ``allowlist_cooling`` in milliseconds.
     ``unscreened`` hears that something was allowed without any list of sanctions, ``tampered`` of rows that were
-    changed behind this program: those stay as they are, and the others go on.
+    changed behind this program: those stay as they are, and the others go on. ``sweep_fault`` says why a sweep must not
+    go where it is to go, None where it may.
     """
 
     freeze_file: Callable[[], Sequence[FileLine]] = tuple
@@ -91,6 +94,7 @@ class Guarding:
     contracts: Contracts | None = None
     unscreened: Callable[[], None] = lambda: None
     tampered: Callable[[Records, Tampered], None] = _raise
+    sweep_fault: Callable[[Records, Request], str | None] = lambda records, request: "there is no cold set"
 
     @property
     def asks(self) -> bool:
@@ -118,6 +122,9 @@ class Guards:
 
     def screened(self, request: Request, booking: Booking) -> Iterator[Voice]:
         """What the destination brings about."""
+        if is_sweep(request.request_id):
+            yield from self.placed(request)
+            return
         yield from self._unsound
         guarding = self._guarding
         yield from self.placed(request)
@@ -128,6 +135,10 @@ class Guards:
 
     def placed(self, request: Request) -> Iterator[Voice]:
         """What the destination is by the lists and settings of now; nobody is asked."""
+        if is_sweep(request.request_id):
+            if (fault := self._guarding.sweep_fault(self._records, request)) is not None:
+                yield Voice(COLD_SET, Outcome.DENY, fault)
+            return
         key = key_of(request.destination)
         yield from self._listed(request, key)
         yield from self._place(request, key)
@@ -246,8 +257,11 @@ def _precompiled(key: str) -> bool:
 
 
 def ask_guards(guarding: Guarding, requests: Iterable[tuple[Request, int | None]]) -> None:
-    """Ask outside about requests (with their values), before the transaction: meanwhile nobody else could decide."""
-    some = list(requests)
+    """Ask outside about requests (with their values), before the transaction: meanwhile nobody else could decide.
+
+    Nobody is asked about the desk's own cold.
+    """
+    some = [each for each in requests if not is_sweep(each[0].request_id)]
     if guarding.provider is not None:
         guarding.provider.ask(some)
     above = guarding.travel_rule_above

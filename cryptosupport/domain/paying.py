@@ -11,6 +11,7 @@ from cryptosupport.domain.errors import Refused, Unsigned
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.payouts import Kind, Payout, Plan, Seen
 from cryptosupport.domain.statements import Signed
+from cryptosupport.domain.sweeps import Leg
 from cryptosupport.domain.withdrawals import Withdrawal
 
 
@@ -155,6 +156,14 @@ class Payer(Protocol):
         """Make a plan for each payment, without its place, having tried it out. Raises `NodesFailed`.
 
         What one spends is not there for the next. Those that one transaction pays have the same plan.
+        """
+
+    def legs(
+        self, asset: Asset, surplus: int, destination: str, survey: Survey
+    ) -> list[Leg] | Unpayable | TooDear | Short:
+        """The transactions that would move up to ``surplus`` base units, fees included; nothing is reserved by it.
+
+        Raises `NodesFailed`.
         """
 
     def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:

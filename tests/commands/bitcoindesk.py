@@ -22,9 +22,9 @@ POLICY = '[[rules]]\nname = "one"\nmatch = { asset = "BTC" }\nmax_amount = "10"\
 KINDS = ("wpkh", "tr")
 
 
-def descriptor(kind: str) -> str:
+def descriptor(kind: str, entropy: bytes = ENTROPY) -> str:
     """The public descriptor of the mnemonic, of both branches."""
-    key = bdk.DescriptorSecretKey(bdk.NetworkKind.TEST, bdk.Mnemonic.from_entropy(ENTROPY), None)
+    key = bdk.DescriptorSecretKey(bdk.NetworkKind.TEST, bdk.Mnemonic.from_entropy(entropy), None)
     make = {"wpkh": bdk.Descriptor.new_bip84, "tr": bdk.Descriptor.new_bip86}[kind]
     external = str(make(key, bdk.KeychainKind.EXTERNAL, bdk.NetworkKind.TEST)).partition("#")[0]
     return external.replace("/0/*", "/<0;1>/*")

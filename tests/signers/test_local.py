@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,28 @@ def test_a_withdrawal_to_the_wallet_itself_is_paid_too(bench: Bench) -> None:
     own = withdrawal(destination=SOURCE)
     refused(bench, order(own, pays=[(SOURCE, None, "4")]), "do not pay 5")
     bench.sign(order(own))
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------------
+
+
+COLD = "0x" + "c0" * 20
+
+
+def test_a_sweep_goes_to_the_cold_of_the_signers_own_settings_and_nowhere_else(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "signed.db", account=replace(ACCOUNT, cold=frozenset({COLD})))
+    for place in (ANN, MALLORY, SOURCE):
+        refused(bench, order(withdrawal("sweep:hot:ETH:1", destination=place)), "no cold wallet in this signer's")
+    bench.sign(order(withdrawal("sweep:hot:ETH:1", destination=COLD.upper().replace("X", "x"))))
+    refused(Bench(tmp_path / "other.db"), order(withdrawal("sweep:hot:ETH:1", destination=COLD)), "no cold wallet")
+
+
+def test_a_sweep_is_under_no_cap_and_leaves_them_to_customers(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "signed.db", account=replace(ACCOUNT, cold=frozenset({COLD})))
+    most = CAPS.transaction["ETH"]
+    bench.sign(order(withdrawal("sweep:hot:ETH:1", 1000 * most, destination=COLD)))
+    bench.sign(order(withdrawal("w-1", most), claims=["8"]))
+    refused(bench, order(withdrawal("w-2", 1000 * most, destination=COLD), claims=["9"]), "at most")
 
 
 # -- a second payment -------------------------------------------------------------------------------------------------

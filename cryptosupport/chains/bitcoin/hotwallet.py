@@ -37,7 +37,7 @@ class _Point(msgspec.Struct):
         return self.txid, self.vout
 
 
-class _Coin(msgspec.Struct):
+class _Coin(_Point):
     amount: msgspec.Raw
 
 
@@ -107,8 +107,12 @@ class HotWallet:
 
     def free(self) -> int:
         """The satoshis in blocks that may be chosen."""
+        return sum(self.unspent().values())
+
+    def unspent(self) -> dict[Outpoint, int]:
+        """The coins in blocks that may be chosen, each with its satoshis."""
         found = self._read(self._told("listunspent", 1), tuple[_Coin, ...])
-        return sum(amount(each.amount, self._node.name) for each in found)
+        return {each.outpoint: amount(each.amount, self._node.name) for each in found}
 
     def choose(self, outputs: Sequence[Mapping[str, str]], rate: int) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.

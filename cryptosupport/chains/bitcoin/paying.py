@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from cryptosupport.chains.bitcoin import drafting, following, sending, sizes
+from cryptosupport.chains.bitcoin import drafting, following, sending, sizes, sweeping
 from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
 from cryptosupport.chains.bitcoin.chain import BitcoinChain
 from cryptosupport.chains.bitcoin.codec import address_of, script_pubkey
@@ -26,7 +26,7 @@ from cryptosupport.chains.bitcoin.sending import Measured
 from cryptosupport.chains.bitcoin.transactions import Tx, decode
 from cryptosupport.domain.agreeing import Voice, agree
 from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
-from cryptosupport.domain.money import FeeRate
+from cryptosupport.domain.money import Asset, FeeRate
 from cryptosupport.domain.paying import (
     Decoded,
     Draft,
@@ -38,9 +38,11 @@ from cryptosupport.domain.paying import (
     Standing,
     Survey,
     TooDear,
+    Unpayable,
 )
 from cryptosupport.domain.payouts import OVER, Attempt, Kind, Payout, Plan, Seen
 from cryptosupport.domain.ports import Clock
+from cryptosupport.domain.sweeps import Leg, is_sweep
 from cryptosupport.settings import ChainSettings
 from cryptosupport.settings.values import number as decimal
 from cryptosupport.transport import Node, Nodes
@@ -185,12 +187,17 @@ class BitcoinPayer:
         """
         home, rate = self._homes.best, _rate_of(survey)
         self._lock(home, self._claimed)
-        groups, bad = drafting.group(payments, self._network, self._caps.coin, MOST_TOGETHER)
-        drafts: dict[int, Draft] = dict(bad)
+        drafts: dict[int, Draft] = {}
+        for place, each in enumerate(payments):
+            if is_sweep(each.request_id):
+                drafts[place] = self._swept(home, each, rate)
+        others = [place for place in range(len(payments)) if place not in drafts]
+        groups, bad = drafting.group([payments[it] for it in others], self._network, self._caps.coin, MOST_TOGETHER)
+        drafts |= {others[number]: why for number, why in bad.items()}
         for members in groups:
-            made = self._together(home, [payments[place] for place in members], rate)
-            for number, place in enumerate(members):
-                drafts[place] = Output(made, number) if isinstance(made, Plan) else made
+            made = self._together(home, [payments[others[number]] for number in members], rate)
+            for output, number in enumerate(members):
+                drafts[others[number]] = Output(made, output) if isinstance(made, Plan) else made
         return [drafts[place] for place in range(len(payments))]
 
     def _together(self, home: HotWallet, payments: Sequence[Payment], rate: int) -> Plan | TooDear | Short:
@@ -212,6 +219,23 @@ class BitcoinPayer:
         if decided is None:
             home.lock(chosen, locked=False)
             return Short(self._caps.coin.symbol, spending.total + 1, spending.total)
+        return self._plan(home, chosen, outputs, decided, (change, index))
+
+    def _swept(self, home: HotWallet, payment: Payment, rate: int) -> Plan | TooDear | Short:
+        """One transaction of a sweep, from the smallest coins."""
+        free = {coin: satoshis for coin, satoshis in home.unspent().items() if coin not in self._claimed}
+        change, index = home.change()
+        scripts = self._script(payment.destination), self._script(change)
+        chosen = sweeping.choose(free, payment.base_units, self._watched.kind, scripts, rate)
+        if chosen is None:
+            return Short(self._caps.coin.symbol, payment.base_units, sum(free.values()))
+        decided = drafting.cost(self._spending(home, chosen, [payment], change), rate, self._caps)
+        if isinstance(decided, TooDear):
+            return decided
+        assert decided is not None  # the coins were chosen so that they suffice
+        self._homes.agree(chosen)
+        home.lock(chosen)
+        outputs = [{payment.destination: coins(payment.base_units)}]
         return self._plan(home, chosen, outputs, decided, (change, index))
 
     def _chosen(self, home: HotWallet, outputs: list[dict[str, str]], rate: int) -> list[Outpoint] | NotEnough:
@@ -251,6 +275,17 @@ class BitcoinPayer:
         psbt = home.psbt(inputs, paid, 0)
         planned = Planned(psbt, (len(outputs), index) if decided.change else None)
         return Plan(planned.text, decided.fee)
+
+    def legs(
+        self, asset: Asset, surplus: int, destination: str, survey: Survey
+    ) -> list[Leg] | Unpayable | TooDear | Short:
+        """Coins in blocks that no payout has, the smallest first, in pieces; see `sweeping.legs`."""
+        bad = drafting.output_of(Payment("", asset, surplus, destination), self._network, self._caps.coin)
+        if isinstance(bad, Unpayable):
+            return bad
+        free = {coin: satoshis for coin, satoshis in self._homes.best.unspent().items() if coin not in self._claimed}
+        scripts = self._script(destination), self._watched.script(True, 0)
+        return sweeping.legs(list(free.values()), surplus, self._watched.kind, scripts, _rate_of(survey), self._caps)
 
     def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:
         """The plan as it is, and the coins that it spends."""
