@@ -140,6 +140,14 @@ class Payout:
         return self.attempts[-1]
 
     @property
+    def outgoing(self) -> Attempt | None:
+        """The attempt that nodes are given: the newest that is signed, as long as what is newer and waits for its
+        signature is of the same kind. What is to be taken back is not sent any more.
+        """
+        signed = [each for each in self.attempts if each.raw is not None and each.kind is self.last.kind]
+        return signed[-1] if signed else None
+
+    @property
     def cancelling(self) -> bool:
         """Whether its place is being taken by a payment to ourselves."""
         return any(each.kind is Kind.CANCEL for each in self.attempts)
