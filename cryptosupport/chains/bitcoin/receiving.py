@@ -9,7 +9,7 @@ from cryptosupport.chains.bitcoin.codec import script_pubkey
 from cryptosupport.chains.bitcoin.descriptors import Watched, bdk_kind, derived
 from cryptosupport.chains.bitcoin.homes import Homes
 from cryptosupport.chains.bitcoin.networks import Rules
-from cryptosupport.chains.bitcoin.plans import Planned
+from cryptosupport.chains.bitcoin.plans import MOST_ADDRESSES, Planned
 from cryptosupport.domain.errors import BadInput, BadSettings, NodeFailed, Refused
 from cryptosupport.domain.ports import Clock
 from cryptosupport.settings import ChainSettings
@@ -49,14 +49,17 @@ def _watched(network: str, wallet: str, descriptor: str) -> Watched:
 
 
 def last_change(texts: Iterable[str]) -> int:
-    """The highest index of an address of change in plans; -1 where none has change."""
+    """The highest index of an address of change in plans; -1 where none has change.
+
+    One that no signer signs for is not used: whoever made it up is not to have all addresses up to it derived.
+    """
     found = [-1]
     for text in texts:
         try:
             change = Planned.of(text).change
         except Refused:  # changed in the database, which whoever pays from it is told
             continue
-        found += [] if change is None else [change[1]]
+        found += [] if change is None or change[1] >= MOST_ADDRESSES else [change[1]]
     return max(found)
 
 

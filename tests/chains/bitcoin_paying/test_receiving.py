@@ -77,3 +77,5 @@ def test_the_last_change_of_plans_is_the_highest() -> None:
     assert last_change([]) == -1
     assert last_change([plan("wpkh", change=(5, 29_000)).text, plan("wpkh", change=(3, 29_000)).text]) == 5
     assert last_change([plan("wpkh", change=None).text, "no plan"]) == -1
+    # Else whoever makes up a plan has two thousand million addresses derived before anything is paid.
+    assert last_change([plan("wpkh", change=(2**31 - 1, 29_000)).text, plan("wpkh", change=(3, 29_000)).text]) == 3
