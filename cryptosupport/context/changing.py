@@ -202,9 +202,12 @@ class WithChanges(WithPolicies):
         """Propose the cold wallets of wallets.toml; say what differs from the set in force."""
         from cryptosupport.desk.change_desk import propose
         from cryptosupport.desk.cold_set import draft_of_cold
+        from cryptosupport.domain.screening import key_of
 
         self.people.need()
-        draft, differences = draft_of_cold(self.cold_set(), self.named_cold)
+        wallets = ((name, it.known_by) for name, it in self.wallets.items() if it.role != "cold")
+        others = {key_of(known_by): name for name, known_by in wallets if known_by is not None}
+        draft, differences = draft_of_cold(self.cold_set(), self.named_cold, others)
         return propose(self.ledger(), self.people, draft, by, hand, self.desk.approvals.lock_ms), differences
 
     def proposed_cold(self) -> tuple[Change | None, tuple[str, ...]]:

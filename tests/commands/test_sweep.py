@@ -503,6 +503,22 @@ def test_a_place_that_two_people_take_out_gets_nothing_at_once(paydesk: Paydesk)
     assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (0, 0)
 
 
+def test_a_place_whose_keys_the_desk_has_is_not_cold(paydesk: Paydesk) -> None:
+    """Else the wallet would pay fees to sweep to itself."""
+    add_float(paydesk, cold=COLD.replace(BEN, HOT.lower()))
+    with_people(paydesk)
+    done = paydesk.run("cold", "propose", "--operator", "alice")
+    assert (done.exit_code, "cold is the wallet hot itself, which is not cold" in done.stderr) == (3, True)
+
+
+def test_what_nobody_can_spend_from_gets_nothing_though_two_have_signed_it(paydesk: Paydesk) -> None:
+    add_float(paydesk, text=WHOLE, cold=COLD.replace(BEN, "0x000000000000000000000000000000000000dEaD"))
+    register(paydesk)
+    done = paydesk.run("sweep", "run")
+    assert (done.exit_code, "hot is not swept: nobody holds a key for 0x0000" in done.stderr) == (3, True)
+    assert paydesk.run("withdraw", "list", "-o", "jsonl").jsonl == []
+
+
 @pytest.mark.parametrize("field", ["request_id", "customer"])
 def test_no_request_from_outside_passes_for_a_sweep(paydesk: Paydesk, field: str) -> None:
     facts = {"request-id": "w-1", "customer": "c", "asset": "ETH", "chain": "ethereum", "amount": "1"}
