@@ -55,6 +55,9 @@ class PsbtSigner(LocalSigner):
         self._folder.examine()
         self.high_water()
 
+    def check_key(self) -> None:
+        """Nothing is known of the key; what it has signed shows whose it is."""
+
     def _sign(self, order: Order) -> bytes:
         entry = self._checked(order)
         self._folder.examine()
