@@ -108,3 +108,27 @@ def retire(context: Context, wallet: str, place: str, output: str) -> None:
     context.guard_settings()
     record = context.retire(wallet, place)
     out.show(output, [record], columns=_RETIRED, single=True, detail=lambda it: out.aligned(it.items()))
+
+
+_IMPORTED = ("wallet", "txid", "request", "signed")
+
+
+@command.command("import", epilog="Example: cryptosupport signer import /media/usb/hot-btc-3f9c2d71-signed.psbt")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), callback=params.not_empty)
+@params.output
+@click.pass_obj
+def import_(context: Context, file: Path, output: str) -> None:
+    """Take in FILE, a PSBT that a signer elsewhere has signed, for the request that waits for it.
+
+    For wallets with signer = "psbt:/FOLDER". It has to be what was asked for, with a good
+    signature of the wallet's key for each of its coins; the next `withdraw run` sends it.
+
+    \b
+    Exit codes: 0 taken; 2 no PSBT; 3 refused: it is not what was asked, or a signature is not
+    good; 4 no request waits for it; 8 the settings are wrong; 9 signatures are missing.
+    """
+    from cryptosupport.context.offline import import_signed
+
+    context.guard_settings()
+    record = import_signed(context, file)
+    out.show(output, [record], columns=_IMPORTED, single=True, detail=lambda it: out.aligned(it.items()))

@@ -136,3 +136,27 @@ def import_(context: Context, name: str, output: str) -> None:
     """
     rows = [{"wallet": name, "node": node, "said": said} for node, said in context.import_wallet(name).items()]
     out.show(output, rows, columns=("wallet", "node", "said"))
+
+
+_ADDRESS = ("wallet", "chain", "address", "index")
+
+
+@command.command(epilog="Example: cryptosupport wallet address hot-btc")
+@click.argument("name", metavar="NAME")
+@params.output
+@click.pass_obj
+def address(context: Context, name: str, output: str) -> None:
+    """Give out an address to pay to of wallet NAME: a fresh one each time, where it has many.
+
+    On Bitcoin it is the next one of the descriptor, made by the desk's own node and derived
+    here, and both have to be the same; the audit log keeps which were given out. Elsewhere it
+    is the wallet's one address.
+
+    \b
+    Exit codes: 0 told; 2 it gives out none (a cold wallet of many addresses); 4 there is no
+    such wallet; 6 a node or the ledger cannot be reached, or the node has another address;
+    8 the settings are wrong.
+    """
+    context.guard_settings()
+    record = context.fresh_address(name)
+    out.show(output, [record], columns=_ADDRESS, single=True, detail=lambda it: f"{it['address']}\n")

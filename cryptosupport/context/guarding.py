@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cryptosupport.context.freezing import WithFreezes
+from cryptosupport.context.deriving import WithDeriving
 from cryptosupport.domain.errors import SupportError, Tampered
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptosupport.settings.guards import Hook
 
 
-class WithGuards(WithFreezes):
+class WithGuards(WithDeriving):
     """The guards of decisions, and what freezes the desk by itself."""
 
     def __init__(self) -> None:
@@ -74,6 +74,7 @@ class WithGuards(WithFreezes):
             read_lists=ListReader(),
             read_address=lambda chain, text: readers[chain](text) if chain in readers else None,
             own={key_of(address): whose for address, whose in named if address is not None},
+            derived=self.whose,
             tokens=tokens,
             lists=screening.lists,
             hold_after=screening.hold_after_ms,

@@ -74,7 +74,7 @@ class WithServing(WithHooks):
         account = self.account(wallet, settings, self._address_of(wallet, settings))
         return LocalSigner(
             account, self._stated_caps(wallet, settings), self._stated_electors(),
-            secret=lambda: self.guarded_secret(secret), tools=self._tools(wallet, settings),
+            secret=lambda: self.guarded_secret(secret), tools=self.tools(wallet, settings),
             store=self.signer_store, freezes=self._freezes_in_file, clock=self.clock.milliseconds,
         )  # fmt: skip
 

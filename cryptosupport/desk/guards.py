@@ -70,7 +70,8 @@ def _raise(records: Records, error: Tampered) -> None:
 class Guarding:
     """What guards go by, beside the ledger. Without anything set, only freezes and lists that were imported speak.
 
-    ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words;
+    ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words,
+    and ``derived`` says of an address of a chain whose it is among those that have many;
     ``tokens`` the known contracts by key. ``lists`` have to be there; one that was read longer than ``hold_after``
     (milliseconds) ago holds. ``travel_rule_above`` is in micro-USD; ``allowlist_cooling`` in milliseconds.
     ``unscreened`` hears that something was allowed without any list of sanctions, ``tampered`` of rows that were
@@ -82,6 +83,7 @@ class Guarding:
     read_lists: Callable[[Records], Lists] = lambda records: Lists()
     read_address: Callable[[str, str], Address | None] = lambda chain, text: None
     own: Mapping[str, str] = field(default_factory=dict)
+    derived: Callable[[Records, str, str], str | None] = lambda records, chain, address: None
     tokens: Mapping[str, str] = field(default_factory=dict)
     lists: tuple[str, ...] = ()
     hold_after: int | None = None
@@ -136,8 +138,9 @@ class Guards:
         key = key_of(request.destination)
         if not is_sweep(request.request_id):
             yield from self._listed(request, key)
-            if key in self._guarding.own:
-                whose = self._guarding.own[key]
+            guarding, destination = self._guarding, request.destination
+            whose = guarding.own.get(key) or guarding.derived(self._records, request.chain, destination)
+            if whose is not None:
                 yield Voice(OWN_ADDRESS, Outcome.DENY, f"{request.destination} is {whose} of the desk itself")
         elif (fault := self._guarding.sweep_fault(self._records, request)) is not None:
             yield Voice(COLD_SET, Outcome.DENY, fault)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from cryptosupport.domain.audit import Head
-from cryptosupport.domain.errors import Refused
+from cryptosupport.domain.errors import Refused, Unsigned
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.payouts import Kind, Payout, Plan, Seen
 from cryptosupport.domain.statements import Signed
@@ -252,11 +252,14 @@ class Signer(Protocol):
     What it does raises `Unreachable` where it cannot be asked, `BadSettings` where its memory cannot be used.
     """
 
-    def sign(self, order: Order) -> bytes:
-        """The signed bytes. Raises `Refused` where it must not."""
+    def check_key(self) -> None:
+        """Raise `BadSettings` where its key is not that of the wallet, as far as that can be told now."""
 
-    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
-        """The signed bytes of each, or why it must not be."""
+    def sign(self, order: Order) -> bytes:
+        """The signed bytes. Raises `Refused` where it must not, `Unsigned` where it has to be asked for again later."""
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused | Unsigned]:
+        """The signed bytes of each, or why there are none."""
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers (B13)."""

@@ -140,6 +140,14 @@ class Payout:
         return self.attempts[-1]
 
     @property
+    def outgoing(self) -> Attempt | None:
+        """The attempt that nodes are given: the newest that is signed, as long as what is newer and waits for its
+        signature is of the same kind. What is to be taken back is not sent any more.
+        """
+        signed = [each for each in self.attempts if each.raw is not None and each.kind is self.last.kind]
+        return signed[-1] if signed else None
+
+    @property
     def cancelling(self) -> bool:
         """Whether its place is being taken by a payment to ourselves."""
         return any(each.kind is Kind.CANCEL for each in self.attempts)
@@ -345,7 +353,7 @@ class Payouts(Protocol):
         asset and amount, which came less than ``within`` milliseconds earlier: both request ids.
         """
 
-    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+    def payable(self, chain: str, wallet: str | None, most: int, after: int = 0) -> list[Withdrawal]:
         """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
 
     def with_txid(self, txids: Sequence[str], *, dead: bool = True) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
-from cryptosupport.domain.errors import Frozen, Refused
+from cryptosupport.domain.errors import Frozen, Refused, Unsigned
 from cryptosupport.domain.freezes import Freeze, that_cover
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.operators import Operator, Operators, Role
@@ -157,14 +157,14 @@ def needed(withdrawal: Withdrawal) -> int:
     return max(decision.approvals + (0 if withdrawal.proven else 1), 1)
 
 
-def sign_each(sign: Callable[[Order], bytes], orders: Iterable[Order]) -> list[bytes | Refused]:
-    """What comes of each order, one after the other: the signed bytes, or why it must not be signed."""
-    results: list[bytes | Refused] = []
+def sign_each(sign: Callable[[Order], bytes], orders: Iterable[Order]) -> list[bytes | Refused | Unsigned]:
+    """What comes of each order, one after the other: the signed bytes, or why there are none."""
+    results: list[bytes | Refused | Unsigned] = []
     for order in orders:
         try:
             results.append(sign(order))
-        except Refused as refused:
-            results.append(refused)
+        except (Refused, Unsigned) as error:
+            results.append(error)
     return results
 
 

@@ -18,6 +18,9 @@ from cryptosupport.settings.values import check, is_reference, milliseconds, num
 WEB3SIGNER = "web3signer:"
 """What stands before the URL of a signer that speaks `eth_signTransaction`."""
 
+PSBT = "psbt:"
+"""What stands before the folder over which a signer elsewhere is given PSBTs."""
+
 _SOCKET = "socket:"
 
 FEES_KEPT = 10
@@ -142,6 +145,12 @@ class WalletSettings(Section, frozen=True):
         is_url = self.signer is not None and self.signer.startswith(WEB3SIGNER)
         return self.signer.removeprefix(WEB3SIGNER) if is_url and self.signer is not None else None
 
+    @property
+    def psbt_folder(self) -> Path | None:
+        """The folder over which a signer elsewhere is given files, None where the key is somewhere else."""
+        is_folder = self.signer is not None and self.signer.startswith(PSBT)
+        return Path(self.signer.removeprefix(PSBT)) if is_folder and self.signer is not None else None
+
 
 def _signer(text: str) -> str:
     """Where a key is, as it is. Raises `ValueError`, which does not show it: somebody may have written the key."""
@@ -151,8 +160,13 @@ def _signer(text: str) -> str:
             raise ValueError("write the URL out, without user and password: signer_header refers to what it wants")
         if (fault := url_fault(url) or clear_fault(url)) is not None:
             raise ValueError(fault)
+    elif text.startswith(PSBT):
+        if not text.removeprefix(PSBT).startswith("/") or "\0" in text:
+            raise ValueError(f"write the whole path of the folder, as {PSBT}/srv/psbt")
     elif not is_reference(text) and not text.startswith(_SOCKET):
-        raise ValueError(f"write keyring:NAME, env:NAME, {_SOCKET}/PATH or {WEB3SIGNER}URL, never the key itself")
+        raise ValueError(
+            f"write keyring:NAME, env:NAME, {_SOCKET}/PATH, {PSBT}/FOLDER or {WEB3SIGNER}URL, never the key itself"
+        )
     return text
 
 

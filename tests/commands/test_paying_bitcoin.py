@@ -188,6 +188,37 @@ def test_a_bump_keeps_inputs_and_recipients(open_bitcoindesk: Open, kind: str) -
     assert (len(payout["attempts"]), payout["counts"]) == (2, 2)
 
 
+def test_a_payment_that_nearly_empties_the_wallet_can_be_bumped_too(open_bitcoindesk: Open) -> None:
+    """M52: one coin fits to the satoshi, and would leave nothing to raise the fee from; the other is too small for all
+    that a fee may come to.
+    """
+    desk = open_bitcoindesk(coins=("0.10000110", "0.002"))
+    desk.submit(a="0.1")
+    assert desk.pay() == {"a": "broadcast"}
+    assert len(desk.node.rpc("getrawtransaction", desk.show("a")["txid"], True)["vin"]) == 2
+    done = desk.run("withdraw", "bump", "a", "--operator", "ops")
+    assert done.exit_code == 0, done.stderr
+    desk.node.mine(3)
+    assert desk.pay() == {"a": "final"}
+    assert desk.show("a")["payouts"][0]["counts"] == 2
+
+
+def test_the_last_bump_takes_all_of_the_change(open_bitcoindesk: Open) -> None:
+    desk = open_bitcoindesk(coins=("0.10000700",))
+    desk.submit(a="0.1")
+    desk.pay()
+    outputs = [2]
+    while (done := desk.run("withdraw", "bump", "a", "--operator", "ops")).exit_code == 0:
+        (waits,) = desk.node.rpc("getrawmempool")
+        outputs.append(len(desk.node.rpc("getrawtransaction", waits, True)["vout"]))
+    assert (done.exit_code, "it has no change that a higher fee could come from" in done.stderr) == (3, True)
+    assert outputs == [2, 2, 1]
+    desk.node.mine(3)
+    assert desk.pay() == {"a": "final"}
+    assert desk.show("a")["fee"]["base_units"] == "700"
+    assert desk.run("reconcile").exit_code == 0
+
+
 def test_the_first_attempt_may_be_the_one_that_counts(open_bitcoindesk: Open) -> None:
     """D9: what was replaced comes back, in a block of somebody who never heard of the replacement."""
     desk = open_bitcoindesk()

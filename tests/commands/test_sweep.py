@@ -445,6 +445,17 @@ def test_nothing_goes_to_a_place_that_two_people_have_not_signed(paydesk: Paydes
     assert swept(paydesk) == {"sweep:hot:ETH:1": "confirming"}
 
 
+BAD_SUM, SHORT, ELSEWHERE = BEN.replace("fB", "fb"), BEN[:-4], "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+
+
+@pytest.mark.parametrize("address", [BAD_SUM, SHORT, ELSEWHERE], ids=["checksum", "short", "of another chain"])
+def test_what_is_no_address_of_the_chain_is_not_proposed(paydesk: Paydesk, address: str) -> None:
+    add_float(paydesk, cold=COLD.replace(BEN, address))
+    with_people(paydesk)
+    done = paydesk.run("cold", "propose", "--operator", "alice")
+    assert (done.exit_code, "wallets.toml [cold]: address: " in done.stderr) == (8, True)
+
+
 def test_a_new_place_waits_for_its_time(paydesk: Paydesk) -> None:
     add_float(paydesk)
     with_people(paydesk)

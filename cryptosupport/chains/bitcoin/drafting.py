@@ -178,7 +178,8 @@ def most_by_shares(satoshis: Sequence[int], caps: Caps) -> int | None:
 def raised(spending: Spending, old_fee: int, old_vsize: int, rate: int, caps: Caps) -> Cost | TooDear:
     """What a replacement costs that keeps all inputs and recipients: its fee comes from the change (M52).
 
-    At least an eighth more than before, at least what the market asks, and what relaying it again costs.
+    At least an eighth more than before, at least what the market asks, and what relaying it again costs; all of the
+    change where that does not cover it, and is enough to replace.
     """
     old_rate = FeeRate.of(old_fee, old_vsize).satoshis_per_kvb
     wanted = max(rate, -(-old_rate * 9 // 8), old_rate + _INCREMENT)
@@ -186,10 +187,14 @@ def raised(spending: Spending, old_fee: int, old_vsize: int, rate: int, caps: Ca
         return TooDear(f"a replacement has to offer {FeeRate(wanted)}, and the cap is {FeeRate(caps.rate)}")
     floor = old_fee + sizes.fee_for(spending.weight(with_change=True), _INCREMENT)
     fee = max(spending.fee(wanted), floor)
-    change = spending.spare - fee
-    if change < sizes.dust(spending.change):
+    if spending.spare - fee >= sizes.dust(spending.change):
+        found = Cost(fee, spending.spare - fee)
+        return too_dear(found, spending, caps) or found
+    weight = spending.weight(with_change=False)
+    least = max(old_fee + sizes.fee_for(weight, _INCREMENT), sizes.fee_for(weight, old_rate + _INCREMENT))
+    if spending.spare < least:
         return TooDear(f"a replacement costs {Amount(fee, caps.coin)}, and its change does not cover that")
-    found = Cost(fee, change)
+    found = Cost(spending.spare, 0)
     return too_dear(found, spending, caps) or found
 
 

@@ -151,6 +151,17 @@ class HotWallet:
         """Lock coins, or let them be chosen again; one that is so already, or is spent, is passed over."""
         self._batch(*(Call("lockunspent", (not locked, [_point(each)])) for each in outpoints))
 
+    def spent(self, outpoints: Sequence[Outpoint]) -> list[Outpoint]:
+        """Which of these coins, all of them in blocks, its node holds for spent: in a block, or by what waits."""
+        gone = []
+        answers = self._batch(*(Call("gettxout", (txid, vout, True)) for txid, vout in outpoints))
+        for outpoint, answer in zip(outpoints, answers, strict=True):
+            if isinstance(answer, RpcFault):
+                raise self._failed("gettxout", answer)
+            if bytes(answer) == b"null":
+                gone.append(outpoint)
+        return gone
+
     # -- transactions
 
     def psbt(self, inputs: Sequence[Outpoint], outputs: Sequence[Mapping[str, str]], locktime: int) -> str:
@@ -166,6 +177,14 @@ class HotWallet:
         change, index = self.places_of([address]).get(address, (False, 0))
         if not change:
             raise NodeFailed(self._node.name, "bad_answer", f"gives {address} for change, which is no change address")
+        return address, index
+
+    def receive(self) -> tuple[str, int]:
+        """A fresh address to be paid to, and its index."""
+        address = self._read(self._told("getnewaddress", "", _CHANGE_TYPE[self._kind]), str)
+        change, index = self.places_of([address]).get(address, (True, 0))
+        if change:
+            raise NodeFailed(self._node.name, "bad_answer", f"gives {address} to be paid to, which is none for that")
         return address, index
 
     def places_of(self, addresses: Sequence[str]) -> dict[str, tuple[bool, int]]:
