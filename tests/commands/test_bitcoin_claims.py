@@ -15,6 +15,7 @@ from tests.commands.bitcoindesk import Bitcoindesk, open_bitcoindesk, sealed
 from tests.commands.payingdesk import with_people
 from tests.commands.peopledesk import refused
 from tests.commands.submitting import Points, in_a_child
+from tests.crashing import EVERYWHERE
 
 __all__ = ["open_bitcoindesk", "sealed"]  # fixtures
 
@@ -146,7 +147,7 @@ def test_a_coin_of_a_dead_payment_pays_something_else(lost: Lost) -> None:
     lost.explained()
     to = ask(desk, "w-2", "0.5")
     assert desk.pay() == {"w-2": "broadcast"}
-    assert lost.claims("w-2") == [lost.left]
+    assert lost.left in lost.claims("w-2")
     desk.node.mine(3)
     assert desk.pay() == {"w-2": "final"}
     assert desk.got(to) == WHOLE // 2
@@ -229,7 +230,7 @@ def test_killed_at_any_commit_it_is_paid_once_all_the_same(lost: Lost) -> None:
 
 
 def killed_everywhere(desk: Bitcoindesk, *arguments: str) -> None:
-    """Run the program again and again, each time killed at one point later, until it is not killed any more."""
+    """Run the program again and again, each time killed at a later point, until it is not killed any more."""
     folders = ("--configs", str(desk.folder / "configs"), "--data", str(desk.folder / "data"))
 
     def one(fatal: int) -> Callable[[], Any]:
@@ -242,7 +243,7 @@ def killed_everywhere(desk: Bitcoindesk, *arguments: str) -> None:
 
         return work
 
-    killed = 0
-    while in_a_child(one(killed + 1))[0] == -signal.SIGKILL:
+    step, killed = 1 if EVERYWHERE else 3, 0
+    while in_a_child(one(killed * step + 1))[0] == -signal.SIGKILL:
         killed += 1
-    assert killed > 1
+    assert killed > 0
