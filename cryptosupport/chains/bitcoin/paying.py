@@ -136,6 +136,7 @@ class BitcoinPayer:
         troubles: list[str] = []
         home = self._homes.look()  # another node may have come furthest by now
         self._ask_first(home)
+        troubles += self._homes.blind
         seen = self._seen(payouts, troubles)
         self._claimed = {_outpoint(claim) for each in payouts if each.step not in OVER for claim in each.claims}
         planned = {_planned(each).txid for payout in payouts for each in payout.attempts if each.raw is None}
