@@ -35,6 +35,13 @@ def paying(folder: Path) -> Measured:
     return measured(folder)
 
 
+def bitcoin(folder: Path) -> Measured:
+    """Paying on Bitcoin, many at once."""
+    from bench.batches import measured
+
+    return measured(folder)
+
+
 def reconcile(folder: Path) -> Measured:
     """Reconciling a wallet."""
     from bench.reconciling import measured
@@ -42,7 +49,9 @@ def reconcile(folder: Path) -> Measured:
     return measured(folder)
 
 
-PARTS: dict[str, Callable[[Path], Measured]] = {each.__name__: each for each in (lookups, deciding, paying, reconcile)}
+PARTS: dict[str, Callable[[Path], Measured]] = {
+    each.__name__: each for each in (lookups, deciding, paying, bitcoin, reconcile)
+}
 
 
 def main(wanted: Sequence[str]) -> int:

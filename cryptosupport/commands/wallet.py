@@ -18,12 +18,15 @@ _SUMS = ("on_chain", "reserved", "free", "in_flight")
 _SPLIT = ("asset", "hot", "deposit", "in_flight", "cold", "total", "hot_share", "limit", "over", "untold")
 _BALANCE = ("wallet", "chain", "asset", *(f"{name}.amount" for name in _SUMS))
 _BALANCE_FIELDS = (*_BALANCE, *(f"{name}.base_units" for name in _SUMS), "error")
-_ADOPT = ("wallet", "chain", "address", "next_nonce_before", "next_nonce", "reason", "said_by", "missing", "adopted_at")
+_ADOPT = (
+    *("wallet", "chain", "address", "next_nonce_before", "next_nonce", "height", "spends", "reason", "said_by"),
+    *("missing", "adopted_at"),
+)
 
 
 @params.group("wallet", epilog="Example: cryptosupport wallet balance hot-eth")
 def command() -> None:
-    """Show own wallets, and bind one that has paid before to this ledger."""
+    """Show own wallets, import one into a node, and bind one that has paid before to this ledger."""
 
 
 @command.command("list", epilog="Example: cryptosupport wallet list --json")
@@ -96,9 +99,10 @@ def adopt(context: Context, name: str, reason: str, operator: str, hand: Hand, o
     """Have this ledger pay from the wallet NAME, which has sent what this ledger does not know.
 
     It goes on from the next nonce of the chain. Two people have to say so, each of the
-    wallet, its address and that nonce. First find out what it has sent: withdrawals that
-    were paid by that have to be recorded (`withdraw record-external`) or rejected, or they
-    are paid again. A freeze of the wallet stays until two people lift it.
+    wallet, its address and that nonce; of a Bitcoin wallet, of those transactions, which
+    all have to be final. First find out what it has sent: withdrawals that were paid by that
+    have to be recorded (`withdraw record-external`) or rejected, or they are paid again. A
+    freeze of the wallet stays until two people lift it.
 
     \b
     Exit codes: 0 adopted; 2 it never pays; 9 a second person has to say so too; 3 refused:

@@ -54,11 +54,8 @@ class WithServing(WithHooks):
                 f"wallets.toml [{name}]: the memory of its signer is not here: run it where the key is, with the "
                 "settings and the data folder of the signer"
             )
-        settings, nodes = self._open_nodes(self._ready_to_pay(wallet))
-        source = self._address_of(wallet, settings)
-        payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, source)
-        now = self.clock.milliseconds()
-        return retired_record(retire(self.signer_store, payer, settings.name, name, place, now))
+        payer, now = self.payer(name), self.clock.milliseconds()
+        return retired_record(retire(self.signer_store, payer, wallet.chain, name, place, now))
 
     def _guard_data(self) -> None:
         """Raise `BadSettings` where others could put another memory, or another freeze file, in the place of ours."""

@@ -48,8 +48,19 @@ def cold_set(records: Records, versions: Sequence[Operators], fault: Fault) -> C
     return ColdSet(_read(active[-1]), active[-1].active_at) if active else ColdSet({})
 
 
-def draft_of_cold(before: ColdSet, after: Mapping[str, Cold]) -> tuple[Draft, tuple[str, ...]]:
-    """The change to the cold wallets ``after``, and all that differs. Raises `BadInput` where nothing would change."""
+def draft_of_cold(
+    before: ColdSet, after: Mapping[str, Cold], others: Mapping[str, str]
+) -> tuple[Draft, tuple[str, ...]]:
+    """The change to the cold wallets ``after``, and all that differs; ``others`` are the wallets that are not cold, by
+    the key of what they are known by.
+
+    Raises `BadInput` where nothing would change, `Refused` for a place that is none.
+    """
+    for each in after.values():
+        if not each.known_by:
+            raise BadInput(f"wallets.toml [{each.name}]: a cold wallet needs its address, or its public descriptor")
+        if (whose := others.get(key_of(each.known_by))) is not None:
+            raise Refused(f"{each.name} is the wallet {whose} itself, which is not cold: its keys are on this desk")
     if dict(before.colds) == dict(after):
         raise BadInput("nothing would change: the cold wallets of wallets.toml are the cold set in force")
     draft = Draft(COLD, content_of_cold(after), "", loosened_cold(before.colds, after))

@@ -135,12 +135,15 @@ class Guards:
 
     def placed(self, request: Request) -> Iterator[Voice]:
         """What the destination is by the lists and settings of now; nobody is asked."""
-        if is_sweep(request.request_id):
-            if (fault := self._guarding.sweep_fault(self._records, request)) is not None:
-                yield Voice(COLD_SET, Outcome.DENY, fault)
-            return
         key = key_of(request.destination)
-        yield from self._listed(request, key)
+        if not is_sweep(request.request_id):
+            yield from self._listed(request, key)
+            guarding, destination = self._guarding, request.destination
+            whose = guarding.own.get(key) or guarding.derived(self._records, request.chain, destination)
+            if whose is not None:
+                yield Voice(OWN_ADDRESS, Outcome.DENY, f"{request.destination} is {whose} of the desk itself")
+        elif (fault := self._guarding.sweep_fault(self._records, request)) is not None:
+            yield Voice(COLD_SET, Outcome.DENY, fault)
         yield from self._place(request, key)
 
     def _doubts(self) -> Iterator[Voice]:
@@ -185,11 +188,8 @@ class Guards:
             yield Voice(ALLOW_LIST, Outcome.WAIT, reason + duration(cooling))
 
     def _place(self, request: Request, key: str) -> Iterator[Voice]:
-        """Places that no customer's withdrawal may go to (M41)."""
+        """Places that nothing may go to (M41)."""
         guarding, destination = self._guarding, request.destination
-        whose = guarding.own.get(key) or guarding.derived(self._records, request.chain, destination)
-        if whose is not None:
-            yield Voice(OWN_ADDRESS, Outcome.DENY, f"{destination} is {whose} of the desk itself")
         if key in guarding.tokens:
             reason = f"{destination} is the contract of {guarding.tokens[key]}: what is sent there is lost"
             yield Voice(TOKEN_CONTRACT, Outcome.DENY, reason)

@@ -81,8 +81,9 @@ def _dearer(paying: Paying, till: Till, payout: Payout, survey: Survey) -> Plan 
     """The last attempt with a higher fee, within what the payment is worth."""
     with paying.ledger.look() as records:
         paid = records.payouts.withdrawals([item.withdrawal_id for item in payout.items])
-    (most,) = most_fees(paying, payout.chain, [list(paid.values())])
-    return till.payer.dearer(payout, survey, most)
+    caps = most_fees(paying, payout.chain, [[each] for each in paid.values()])
+    most = [cap for cap in caps if cap is not None]  # of each its share
+    return till.payer.dearer(payout, survey, len(caps) * min(most) if most else None)
 
 
 def _is_stuck(payout: Payout, survey: Survey, since: int) -> bool:

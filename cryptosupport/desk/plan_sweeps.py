@@ -116,7 +116,7 @@ def plan(desk: Desk, standing: Standing, wanted: Float) -> SweepPlan:
     made = standing.payer.legs(wanted.asset, weighed.surplus, wanted.cold.address, standing.survey)
     if isinstance(made, list):
         return settle_on(weighed, made, obstacles)
-    return settle_on(weighed, (), [*obstacles, _in_words(made)])
+    return replace(settle_on(weighed, (), [*obstacles, _in_words(made)]), unpayable=isinstance(made, Unpayable))
 
 
 def queued(records: Records, own: Own, max_fee: int) -> dict[str | None, int]:

@@ -18,7 +18,7 @@ from cryptosupport.domain.books import Books
 from cryptosupport.domain.errors import InsufficientFunds, Refused, Waits
 from cryptosupport.domain.money import format_base_units
 from cryptosupport.domain.paying import Draft, Output, Payment, Short, Survey, TooDear, Unpayable
-from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step
+from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step, is_coin
 from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
@@ -116,7 +116,7 @@ class _Reserving:
         reason = (
             f"the signer has signed for it with {signed}, which this ledger does not know, or holds for lost: what has "
             "that place may have paid it. Have it recorded (`cryptosupport withdraw record-external`), or reject it; "
-            "where a stranger's transaction has that nonce, `cryptosupport signer retire` first"
+            "where a stranger's transaction has that place, `cryptosupport signer retire` first"
         )
         after = put_on_hold(before, reason, self.books.now, policy, booked=True)
         self._move(before, after, "withdrawal.held", reason)
@@ -207,7 +207,8 @@ def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: i
     paying, till = shift.paying, shift.till
     ask_ahead([Incoming(each.request, each.source, each) for each in wanted], paying.premises)
     most = most_fees(paying, till.chain, [[each] for each in wanted])
-    payments = [_payment(each, fee) for each, fee in zip(wanted, most, strict=True)]
+    coins = _dead_coins(shift, wanted)
+    payments = [_payment(each, fee, coins.get(each.id, ())) for each, fee in zip(wanted, most, strict=True)]
     drafts = till.payer.draft(payments, survey)
     remembered = till.signer.remembered([each.request.request_id for each in wanted])
     with paying.ledger.write(paying.premises.judge) as books:
@@ -221,6 +222,16 @@ def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: i
     return taking, any(isinstance(each, TooDear) and each.for_all for each in drafts)
 
 
-def _payment(withdrawal: Withdrawal, most_fee: int | None) -> Payment:
+def _dead_coins(shift: Shift, wanted: Sequence[Withdrawal]) -> dict[int, tuple[str, ...]]:
+    """The coins of former payments that are dead, by the id of what they were to pay."""
+    with shift.paying.ledger.look() as records:
+        former = {it.id: records.payouts.of(it.id) for it in wanted if it.txid is not None}
+    return {
+        id: tuple(claim for each in payouts if each.step is Step.DEAD for claim in each.claims if is_coin(claim))
+        for id, payouts in former.items()
+    }
+
+
+def _payment(withdrawal: Withdrawal, most_fee: int | None, before: tuple[str, ...]) -> Payment:
     request = withdrawal.request
-    return Payment(request.request_id, request.asset, request.base_units, request.destination, most_fee)
+    return Payment(request.request_id, request.asset, request.base_units, request.destination, most_fee, before)

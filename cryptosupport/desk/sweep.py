@@ -39,8 +39,13 @@ def sweep(
                 desk.cold_set.registered(wanted.cold)
             except Refused as refused:
                 errors.append(refused)
+        if planned.unpayable:
+            errors.append(Refused(f"{own.name} is not swept: {planned.why}", wallet=own.name))
         if planned.verdict is Verdict.SWEEP:
-            made += _record(desk, premises, standing, wanted, planned)
+            try:
+                made += _record(desk, premises, standing, wanted, planned)
+            except Refused as refused:
+                errors.append(refused)
     return made
 
 
@@ -55,7 +60,10 @@ def under_way(desk: Desk, own: Own, floats: Sequence[Float]) -> bool:
 def _record(
     desk: Desk, premises: Premises, standing: Standing, wanted: Float, planned: SweepPlan
 ) -> list[Withdrawal]:
-    """Have the ledger know the sweep; none where things are no longer as they were planned."""
+    """Have the ledger know the sweep; none where things are no longer as they were planned.
+
+    Raises `Refused` for a place that nothing may go to.
+    """
     symbol, own = wanted.asset.symbol, standing.own
     seen = standing.before[symbol]
     with desk.ledger.write(premises.judge) as books:
@@ -65,8 +73,10 @@ def _record(
             return []
         made = list(_withdrawals(books, wanted, standing, planned, before.slot + 1))
         guards = Guards(premises.guarding, books.records, [])
-        if any(list(guards.voices(each.request, each.booking)) for each in made):
-            return []  # it is frozen, or its cold no longer registered: the next plan says so
+        for voice in guards.voices(made[0].request, made[0].booking):
+            if voice.outcome is Outcome.DENY:
+                raise Refused(f"{own.name} is not swept: {voice.reason}", wallet=own.name)
+            return []  # it was frozen meanwhile
         books.add(made)
         facts = {"slot": str(before.slot + 1), "cold": wanted.cold.known_by, "why": made[0].decision.voices[0].reason}
         requests = " ".join(each.request.request_id for each in made)

@@ -17,13 +17,29 @@ from cryptosupport.domain.withdrawals import Withdrawal
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin."""
+    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin.
+
+    ``before`` are the coins of payments of it that are dead: one that is free again is spent this time too, so that
+    even a chain that takes back what it called final has room for one of them only.
+    """
 
     request_id: str
     asset: Asset
     base_units: int
     destination: str
     most_fee: int | None = None
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A transaction that spent what a wallet had. ``block`` is (height, hash), None while it waits; ``final``: by the
+    chain's rule it stays there.
+    """
+
+    txid: str
+    block: tuple[int, str] | None
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +47,10 @@ class Survey:
     """What the nodes say of a wallet at one moment.
 
     ``seen`` is what became of each payout, by its id; those that nobody could tell of are missing, and ``troubles`` say
-    why. ``used`` is how many places the chain knows as taken (the nonce of the next transaction), ``pending`` the same
-    with what waits in the pool. ``holds`` is what the wallet has, by contract (None: the coin), in base units.
-    ``market`` is what fees are made of, in the family's words. ``spends`` are the transactions that spent what the
-    wallet had, on a chain where places are coins: there nobody counts them.
+    why. ``used`` is how many transactions of the wallet the chain has (where places are nonces: the next one),
+    ``pending`` the same with what waits in the pool. ``holds`` is what the wallet has, by contract (None: the coin), in
+    base units. ``market`` is what fees are made of, in the family's words. ``spends`` are its transactions one by one,
+    where places are coins; None where they are nonces, which tell by themselves how many there were.
     """
 
     used: int
@@ -43,7 +59,7 @@ class Survey:
     market: object
     seen: Mapping[int, Seen] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
-    spends: tuple[str, ...] = ()
+    spends: tuple[Spend, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +251,9 @@ class Signer(Protocol):
 
     What it does raises `Unreachable` where it cannot be asked, `BadSettings` where its memory cannot be used.
     """
+
+    def check_key(self) -> None:
+        """Raise `BadSettings` where its key is not that of the wallet, as far as that can be told now."""
 
     def sign(self, order: Order) -> bytes:
         """The signed bytes. Raises `Refused` where it must not, `Unsigned` where it has to be asked for again later."""

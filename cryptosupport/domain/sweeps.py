@@ -141,7 +141,8 @@ class SweepPlan:
     """What is to be done about one asset of a wallet: ``moved + fee + left == holding.confirmed``, always.
 
     ``surplus`` is what may leave, fees included, and ``refill`` what is missing. ``why`` says why nothing moves though
-    the wallet has more than its ceiling. ``test``: it is the first one to its place, and small.
+    the wallet has more than its ceiling. ``test``: it is the first one to its place, and small. ``unpayable``: as
+    things are it cannot be paid, and a person has to look.
     """
 
     bounds: Bounds
@@ -152,6 +153,7 @@ class SweepPlan:
     legs: tuple[Leg, ...] = ()
     why: str = ""
     test: bool = False
+    unpayable: bool = False
 
     @property
     def moved(self) -> int:

@@ -48,6 +48,9 @@ def test_a_receipt_proves_one_output_of_a_batch(open_bitcoindesk: Open) -> None:
     proven, shown = done.json, desk.show("b")
     assert (proven["txid"], proven["vout"]) == (shown["txid"], shown["vout"])
     assert [each["counts"] for each in proven["attempts"]] == [False, True]
+    assert (proven["fee_share"], int(proven["fee"]["base_units"])) == (shown["fee"], _fee_of(desk, shown["txid"]))
+    assert proven["fee_share"] != proven["fee"]
+    assert f"of which this one bears {shown['fee']['amount']}\n" in desk.run("withdraw", "receipt", "b").stdout
     assert "the inputs" in " ".join(proven["why"])
 
 
@@ -151,8 +154,12 @@ def test_the_fee_is_shared_by_all_that_a_transaction_pays(open_bitcoindesk: Open
     desk.node.mine(3)
     desk.pay()
     shown = [desk.show(name) for name in "abc"]
-    fee = desk.node.rpc("gettransaction", shown[0]["txid"], wallet="hot")["fee"]
-    assert sum(int(each["fee"]["base_units"]) for each in shown) == round(-fee * 10**8)
+    assert sum(int(each["fee"]["base_units"]) for each in shown) == _fee_of(desk, shown[0]["txid"])
+
+
+def _fee_of(desk: Bitcoindesk, txid: str) -> int:
+    """What a transaction cost, in satoshis, as the node has it."""
+    return round(-desk.node.rpc("gettransaction", txid, wallet="hot")["fee"] * 10**8)
 
 
 # -- replacing -------------------------------------------------------------------------------------------------------

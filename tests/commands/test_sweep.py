@@ -445,6 +445,17 @@ def test_nothing_goes_to_a_place_that_two_people_have_not_signed(paydesk: Paydes
     assert swept(paydesk) == {"sweep:hot:ETH:1": "confirming"}
 
 
+BAD_SUM, SHORT, ELSEWHERE = BEN.replace("fB", "fb"), BEN[:-4], "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+
+
+@pytest.mark.parametrize("address", [BAD_SUM, SHORT, ELSEWHERE], ids=["checksum", "short", "of another chain"])
+def test_what_is_no_address_of_the_chain_is_not_proposed(paydesk: Paydesk, address: str) -> None:
+    add_float(paydesk, cold=COLD.replace(BEN, address))
+    with_people(paydesk)
+    done = paydesk.run("cold", "propose", "--operator", "alice")
+    assert (done.exit_code, "wallets.toml [cold]: address: " in done.stderr) == (8, True)
+
+
 def test_a_new_place_waits_for_its_time(paydesk: Paydesk) -> None:
     add_float(paydesk)
     with_people(paydesk)
@@ -501,6 +512,22 @@ def test_a_place_that_two_people_take_out_gets_nothing_at_once(paydesk: Paydesk)
     path.write_text(text, encoding="utf-8")
     assert swept(paydesk, 3) == {}
     assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (0, 0)
+
+
+def test_a_place_whose_keys_the_desk_has_is_not_cold(paydesk: Paydesk) -> None:
+    """Else the wallet would pay fees to sweep to itself."""
+    add_float(paydesk, cold=COLD.replace(BEN, HOT.lower()))
+    with_people(paydesk)
+    done = paydesk.run("cold", "propose", "--operator", "alice")
+    assert (done.exit_code, "cold is the wallet hot itself, which is not cold" in done.stderr) == (3, True)
+
+
+def test_what_nobody_can_spend_from_gets_nothing_though_two_have_signed_it(paydesk: Paydesk) -> None:
+    add_float(paydesk, text=WHOLE, cold=COLD.replace(BEN, "0x000000000000000000000000000000000000dEaD"))
+    register(paydesk)
+    done = paydesk.run("sweep", "run")
+    assert (done.exit_code, "hot is not swept: nobody holds a key for 0x0000" in done.stderr) == (3, True)
+    assert paydesk.run("withdraw", "list", "-o", "jsonl").jsonl == []
 
 
 @pytest.mark.parametrize("field", ["request_id", "customer"])

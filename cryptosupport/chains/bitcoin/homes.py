@@ -13,6 +13,7 @@ from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
 from cryptosupport.chains.bitcoin.hotwallet import HotWallet, Outpoint
 from cryptosupport.chains.bitcoin.networks import Rules
 from cryptosupport.domain.errors import NodeFailed, NodesFailed
+from cryptosupport.domain.paying import Spend
 from cryptosupport.domain.ports import Clock
 from cryptosupport.transport import JsonRpcNode, Node, Nodes
 
@@ -78,17 +79,20 @@ class Homes:
         """Which of them do not watch the wallet, in words: what they could have seen is missed."""
         return list(self._blind.values())
 
-    def spends(self) -> tuple[str, ...]:
-        """The transactions that spent what the wallet had, as any of them saw it: those of the best one first."""
+    def spends(self, required: int) -> tuple[Spend, ...]:
+        """The transactions that spent what the wallet had, as any of them saw it: those of the best one first.
+
+        With ``required`` confirmations one is final.
+        """
         best = self.best
         others = [each.wallet for each in self._homes if each.wallet is not best]
-        seen = list(best.spends())
+        seen = {each.txid: each for each in best.spends(required)}
         for wallet in others:
             try:
-                seen += wallet.spends()
+                seen = {each.txid: each for each in wallet.spends(required)} | seen
             except NodeFailed:  # it went away just now, and `doctor` says so
                 continue
-        return tuple(dict.fromkeys(seen))
+        return tuple(seen.values())
 
     def agree(self, coins: Sequence[Outpoint]) -> None:
         """Raise `NodesFailed` where a node that has come as far as the best one calls a coin of its choice spent."""

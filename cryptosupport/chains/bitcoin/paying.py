@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import count
 
 from cryptosupport.chains.bitcoin import drafting, following, sending, sizes, sweeping
 from cryptosupport.chains.bitcoin.bitcoind import Bitcoind
@@ -20,7 +21,7 @@ from cryptosupport.chains.bitcoin.homes import Homes, own_nodes
 from cryptosupport.chains.bitcoin.hotwallet import HotWallet, NotEnough, Outpoint, coins
 from cryptosupport.chains.bitcoin.importing import watch
 from cryptosupport.chains.bitcoin.networks import Rules
-from cryptosupport.chains.bitcoin.plans import Planned
+from cryptosupport.chains.bitcoin.plans import MOST_ADDRESSES, Planned
 from cryptosupport.chains.bitcoin.reading import previous_of, read, unsigned_of
 from cryptosupport.chains.bitcoin.sending import Measured
 from cryptosupport.chains.bitcoin.transactions import Tx, decode
@@ -86,7 +87,7 @@ def open_payer(settings: ChainSettings, nodes: Nodes, clock: Clock, wallet: str,
     if settings.fees.max_feerate is None:
         raise BadSettings(f"chains/{settings.name}.toml: to pay, [fees] has to name max_feerate")
     rate = decimal(settings.fees.max_feerate.partition(" ")[0], 3).units
-    caps = Caps(settings.coin, settings.max_fee, rate)
+    caps = Caps(settings.coin, settings.max_fee, rate, settings.fees.max_ratio)
     return BitcoinPayer(settings, nodes, clock, wallet, watched, caps)
 
 
@@ -140,8 +141,10 @@ class BitcoinPayer:
         seen = self._seen(payouts, troubles)
         self._claimed = {_outpoint(claim) for each in payouts if each.step not in OVER for claim in each.claims}
         planned = {_planned(each).txid for payout in payouts for each in payout.attempts if each.raw is None}
-        spends = tuple(each for each in self._homes.spends() if each not in planned)  # whoever signs may send it too
-        return Survey(0, len(spends), {None: home.holds()}, self._rate(home), seen, tuple(troubles), spends)
+        found = self._homes.spends(self._rules.required)
+        spends = tuple(each for each in found if each.txid not in planned)  # whoever signs may send it too
+        used = sum(each.block is not None for each in spends)
+        return Survey(used, len(spends), {None: home.holds()}, self._rate(home), seen, tuple(troubles), spends)
 
     def _ask_first(self, home: HotWallet) -> None:
         """Without a quorum the first node that answers is believed: that is to be none of our own that is behind."""
@@ -196,9 +199,18 @@ class BitcoinPayer:
         groups, bad = drafting.group([payments[it] for it in others], self._network, self._caps.coin, MOST_TOGETHER)
         drafts |= {others[number]: why for number, why in bad.items()}
         for members in groups:
-            made = self._together(home, [payments[others[number]] for number in members], rate)
-            for output, number in enumerate(members):
-                drafts[others[number]] = Output(made, output) if isinstance(made, Plan) else made
+            while members:
+                together = [payments[others[number]] for number in members]
+                made = self._together(home, together, rate)
+                dear = drafting.dear_shares(together, made.max_fee, self._caps) if isinstance(made, Plan) else {}
+                for output, number in enumerate(members):
+                    made_of_it = Output(made, output) if isinstance(made, Plan) else made
+                    drafts[others[number]] = dear.get(output, made_of_it)
+                if not dear or not isinstance(made, Plan):
+                    break
+                # The others go without them, and each bears more of what it costs then.
+                home.lock([_outpoint(claim) for claim in self.place(made, 0)[1]], locked=False)
+                members = [number for output, number in enumerate(members) if output not in dear]
         return [drafts[place] for place in range(len(payments))]
 
     def _together(self, home: HotWallet, payments: Sequence[Payment], rate: int) -> Plan | TooDear | Short:
@@ -206,7 +218,10 @@ class BitcoinPayer:
         if rate > self._caps.rate:
             return TooDear(f"the next blocks ask for {FeeRate(rate)}, and the cap is {FeeRate(self._caps.rate)}")
         outputs = [{each.destination: coins(each.base_units)} for each in payments]
-        chosen = self._chosen(home, outputs, rate)
+        before = dict.fromkeys(_outpoint(claim) for each in payments for claim in each.before)
+        free = home.unspent() if before else {}
+        again = [each for each in before if each in free and each not in self._claimed]
+        chosen = self._chosen(home, outputs, rate, again)
         if isinstance(chosen, NotEnough):
             pays, has = sum(each.base_units for each in payments), home.free()
             needs = pays + sizes.fee_for(sizes.weight(self._watched.kind, 1, []), rate)
@@ -239,14 +254,18 @@ class BitcoinPayer:
         outputs = [{payment.destination: coins(payment.base_units)}]
         return self._plan(home, chosen, outputs, decided, (change, index))
 
-    def _chosen(self, home: HotWallet, outputs: list[dict[str, str]], rate: int) -> list[Outpoint] | NotEnough:
+    def _chosen(
+        self, home: HotWallet, outputs: list[dict[str, str]], rate: int, again: Sequence[Outpoint]
+    ) -> list[Outpoint] | NotEnough:
         """Coins for the outputs, with enough beside them to raise the fee up to the cap, or as far as the wallet has
-        for that; else just enough.
+        for that; else just enough. Those of ``again`` are among them.
         """
-        room, _ = home.change()
+        paid = {address for each in outputs for address in each}
+        own = (self._watched.address(True, index) for index in count())
+        room = next(each for each in own if each not in paid)  # nothing is paid to it: no fresh one is used up
         beside = [[{room: coins(self._caps.fee // part)}] for part in _PARTS if self._caps.fee // part >= _LEAST_ROOM]
         for more in [*beside, []]:
-            chosen = home.choose([*outputs, *more], rate)
+            chosen = home.choose([*outputs, *more], rate, again)
             if not isinstance(chosen, NotEnough):
                 self._homes.agree(chosen)
                 break
@@ -314,6 +333,10 @@ class BitcoinPayer:
             return decided
         if most_fee is not None and decided.fee > most_fee:
             return TooDear(f"it costs {decided.fee} satoshis, and by its worth in money at most {most_fee}")
+        most = drafting.most_by_shares([satoshis for _, satoshis in paid], self._caps)
+        if most is not None and decided.fee > most:
+            share = f"{self._caps.ratio} % of what the least of its payments pays"
+            return TooDear(f"it costs {decided.fee} satoshis, and at most {most}, with a share of {share}")
         outputs = [{self._address(script): coins(satoshis)} for script, satoshis in paid]
         return self._plan(home, inputs, outputs, decided, (change, index))
 
@@ -322,7 +345,7 @@ class BitcoinPayer:
         home = self._homes.best
         inputs = [_outpoint(claim) for claim in payout.claims]
         old = [Planned.of(each.plan.text).change for each in payout.attempts]
-        known = next((change for change in old if change is not None), None)
+        known = next((change for change in old if change is not None and change[1] < MOST_ADDRESSES), None)
         change, index = home.change() if known is None else (self._watched.address(True, known[1]), known[1])
         previous = previous_of(home, inputs)
         total = sum(each.satoshis for each in previous.values())
