@@ -184,9 +184,10 @@ class WithPaying(WithGuards):
         from cryptosupport.signers.papers import Folder
         from cryptosupport.signers.psbt import PsbtSigner
 
+        tools: Any = self.tools(wallet, settings)
         return PsbtSigner(
             Folder(folder, wallet.name), self.papers(settings), self.account(wallet, settings, source),
-            self._caps(wallet, settings), self.electors, tools=self.tools(wallet, settings), store=self.signer_store,
+            self._caps(wallet, settings), self.electors, tools=tools, store=self.signer_store,
             freezes=self._freezes, clock=self.clock.milliseconds,
         )  # fmt: skip
 
