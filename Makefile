@@ -32,9 +32,9 @@ test: .venv/.installed-test nodes
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	rm -f .coverage .coverage.*
-	.venv/bin/coverage run -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
+	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
 	.venv/bin/coverage combine --quiet
-	.venv/bin/coverage report --include='cryptosupport/domain/*,cryptosupport/desk/*' --fail-under=95
+	.venv/bin/coverage report --fail-under=95
 
 .PHONY: crash
 crash: .venv/.installed-test nodes

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.measuring import MEASURING
+
+# isort: split
 from cryptosupport.outside.nodes import Bitcoind, Node
 from tests.nodes.fixtures import anvil, anvil_with, bitcoind, bitcoind_with, mined
 from tests.nodes.postgres import ledger_engine, ledger_url, postgres, postgres_database
@@ -23,6 +26,16 @@ os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}
 
 __all__ = ["anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
 __all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure coverage where it was asked for, in a process that runs tests and not in one that hands them out."""
+    if MEASURING is None:
+        return
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.pluginmanager.register(MEASURING)
+    else:
+        MEASURING.stop()
 
 
 # -- what tests tell in the end --------------------------------------------------------------------------------------
