@@ -16,6 +16,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PYTHON_IN_VENV := .venv/bin/python
 PROCESSES ?= 2
+IN_SCRATCH = scratch=$$(tools/scratch.sh); trap 'rm -rf "$$scratch"' EXIT; export TMPDIR=$$scratch
 MINUTES ?= 5
 
 .PHONY: help
@@ -32,12 +33,14 @@ test: .venv/.installed-test nodes
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	rm -f .coverage .coverage.*
-	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
+	$(IN_SCRATCH)
+	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist worksteal $(PYTEST)
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --fail-under=95
 
 .PHONY: crash
 crash: .venv/.installed-test nodes
+	$(IN_SCRATCH)
 	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "killed_at_any or killed_anywhere or dies_anywhere or workers_on_one" tests
 
 .PHONY: soak
