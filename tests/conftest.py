@@ -16,7 +16,9 @@ import pytest
 from tests.measuring import MEASURING
 
 # isort: split
+from cryptosupport.ledger import schema
 from cryptosupport.outside.nodes import Bitcoind, Node
+from tests.ledger import steps
 from tests.nodes.fixtures import anvil, anvil_with, bitcoind, bitcoind_with, mined
 from tests.nodes.postgres import ledger_engine, ledger_url, postgres, postgres_database
 
@@ -64,6 +66,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(title.removeprefix(_TOLD))
         for line in sorted(line for its, line in told if its == title):
             terminalreporter.line(str(line))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tables_by_statements() -> None:
+    """An empty ledger gets its tables without alembic, but in tests of the ledger itself."""
+    schema._migrate = steps.by_statements
 
 
 @pytest.fixture(autouse=True)
