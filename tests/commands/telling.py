@@ -20,7 +20,7 @@ from cryptosupport.context import Context
 from cryptosupport.context.telling import WithHooks
 from cryptosupport.outside.telling import Told
 from tests.commands.hookdesk import in_order, later, lines
-from tests.commands.submitting import LOADED, Points, copied, emptied, in_a_child, kept, submit
+from tests.commands.submitting import LOADED, Points, copied, emptied, in_a_child, kept, one_engine, submit, warmed
 from tests.crashing import fatal_points
 
 NAMES = ("w-1", "w-2", "w-3")
@@ -89,6 +89,13 @@ def kill_everywhere(configs: str, data: str, url: str, file: str) -> dict[str, A
         sound = codes == [0, 0] and by_name == EXPECTED and in_order(heard) and len(ids) == 6 and repeats <= 2
         return [] if sound else [codes, heard]
 
+    def all_of_it() -> None:
+        assert run([*folders, "withdraw", "run"]) == 0
+        later(here, url)
+
+    one_engine()
+    fresh()
+    warmed(all_of_it)
     fresh()
     _, (code, points) = in_a_child(telling(folders, 0))
     found = [] if not (wrong := faults()) else [[0, wrong]]
