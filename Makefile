@@ -1,7 +1,7 @@
 # make demo    transactions of every fate on private nodes, requests of every kind at a desk, a payment and its receipt
 # make crash   the program killed before and after all that it asks and writes, and run again; 2 to 16 workers at once
 # make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n chooses as before
-# make test    linters, types, import rules, tests against real nodes, coverage
+# make test    linters, types, import rules, tests against real nodes, coverage; SAMPLES=no: without those of make crash
 # make bench   the program beside web3.py, cast, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
 #
 # Each sets up all that it needs: a virtual environment in .venv, and anvil, bitcoind and ssh-keygen in .tools unless they
@@ -16,6 +16,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PYTHON_IN_VENV := .venv/bin/python
 PROCESSES ?= 2
+CRASHES = killed_at_any or killed_anywhere or dies_anywhere or workers_on_one
 IN_SCRATCH = scratch=$$(tools/scratch.sh); trap 'rm -rf "$$scratch"' EXIT; export TMPDIR=$$scratch
 MINUTES ?= 5
 
@@ -34,14 +35,14 @@ test: .venv/.installed-test nodes
 	.venv/bin/lint-imports --no-logo
 	rm -f .coverage .coverage.*
 	$(IN_SCRATCH)
-	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist worksteal $(PYTEST)
+	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist worksteal $(if $(filter no,$(SAMPLES)),-k "not ($(CRASHES))") $(PYTEST)
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --fail-under=95
 
 .PHONY: crash
 crash: .venv/.installed-test nodes
 	$(IN_SCRATCH)
-	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "killed_at_any or killed_anywhere or dies_anywhere or workers_on_one" tests
+	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "$(CRASHES)" tests
 
 .PHONY: soak
 soak: .venv/.installed-test nodes
