@@ -19,14 +19,24 @@ from tests.measuring import MEASURING
 from cryptosupport.ledger import schema
 from cryptosupport.outside.nodes import Bitcoind, Node
 from tests.ledger import steps
-from tests.nodes.fixtures import anvil, anvil_with, bitcoind, bitcoind_with, mined
+from tests.nodes.fixtures import (
+    _module_anvil,
+    anvil,
+    anvil_with,
+    bitcoind,
+    bitcoind_with,
+    mined,
+    shared_anvil,
+    shared_bitcoind,
+)
 from tests.nodes.postgres import ledger_engine, ledger_url, postgres, postgres_database
 
 ROOT = Path(__file__).parents[1]
 os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
-__all__ = ["anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
+__all__ = ["_module_anvil", "anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
+__all__ += ["shared_anvil", "shared_bitcoind"]
 __all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from coverage import Coverage
 
 VARIABLE = "MEASURED"
 """The variable that is set where coverage is to be measured; `coverage combine` and `coverage report` tell the rest."""
@@ -23,6 +22,8 @@ class Measuring:
     """A plugin of one process of tests. It measures from now on, until all modules of tests are imported."""
 
     def __init__(self) -> None:
+        from coverage import Coverage
+
         self._coverage = Coverage(config_file=str(_ROOT / "setup.cfg"), data_suffix=True)
         self._coverage.start()
 
@@ -50,5 +51,12 @@ class Measuring:
         self._coverage.save()
 
 
-MEASURING = Measuring() if os.environ.get(VARIABLE) else None
+def _asked_for() -> bool:
+    """Whether to measure here. What a process of tests starts is not to be measured."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return bool(os.environ.pop(VARIABLE, ""))
+    return bool(os.environ.get(VARIABLE))
+
+
+MEASURING = Measuring() if _asked_for() else None
 """What measures in this process. Whoever imports this before anything of the program has its imports measured too."""

@@ -60,7 +60,7 @@ class _ReaderGone(Exception):
 @click.group(cls=_Root, epilog="Example: cryptosupport tx status 5df6…e3a1 --json")
 @click.version_option(__version__, message="cryptosupport %(version)s")
 def root() -> None:
-    """Say in plain words what happened to a transaction, and decide withdrawals within hard limits."""
+    """Say in plain words what happened to a transaction, decide withdrawals within hard limits, and pay each once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

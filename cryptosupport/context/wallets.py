@@ -69,6 +69,16 @@ class WithWallets(WithPaying):
         """What wallets hold, as records; where a node cannot be asked, the exit code says so."""
         return self._balances(self.own_wallets(names))  # what is wrong with a name is told before anything else
 
+    def split(self) -> Iterator[dict[str, Any]]:
+        """How the money of all wallets is split, by asset, as records; what is over its limit is a warning."""
+        from cryptosupport.desk.show_split import split_records, splits
+
+        roles = {name: wallet.role for name, wallet in self.wallets.items()}
+        for record in split_records(splits(self.balances(()), roles), self.desk.share.limit):
+            if record["over"]:
+                self.warn(f"{record['hot_share']} of {record['asset']} is hot, and at most {record['limit']} may be")
+            yield record
+
     def _balances(self, wallets: Sequence[Own]) -> Iterator[dict[str, Any]]:
         from cryptosupport.desk.show_wallets import balance_record
 

@@ -1,6 +1,7 @@
 """The demo: this program on private nodes and at a desk of its own, held to what it should say.
 
-It is asked about transactions of every fate, then it takes withdrawal requests in, decides them, and pays.
+It is asked about transactions of every fate, then it takes withdrawal requests in, decides them, and pays: one on an
+EVM chain, and several at once on Bitcoin.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from types import FrameType
 from typing import Any, TypeAlias
 
 from cryptosupport.outside import scenes
+from cryptosupport.outside.batch_scenes import batch_steps
 from cryptosupport.outside.desk_scenes import Step, desk_steps
 from cryptosupport.outside.nodes import program, start_anvil, start_bitcoind
-from cryptosupport.outside.paying_scenes import paying_steps
+from cryptosupport.outside.paying_scenes import paying_steps, wallets_of
 from cryptosupport.outside.people_scenes import people_steps
 from cryptosupport.outside.scenes import Look
 
@@ -73,8 +75,8 @@ def play(locale: str, now: int) -> Iterator[Scene]:
             _write(Path(folder) / "configs" / "chains" / f"{name}.toml", text)
         _write(Path(folder) / "keys" / "passphrase", token_hex(32))
         looks = scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin)
-        steps = desk_steps(now), people_steps(), paying_steps(evm, chains[scenes.EVM])
-        acts: Iterable[Act] = chain(*looks, *steps)
+        paid = paying_steps(evm, chains[scenes.EVM]), batch_steps(bitcoin, chains[scenes.BITCOIN], wallets_of(evm))
+        acts: Iterable[Act] = chain(*looks, desk_steps(now), people_steps(), *paid)
         for number, act in enumerate(acts, 1):
             yield _scene(number, act, Path(folder), locale)
 

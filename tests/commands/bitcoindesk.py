@@ -22,9 +22,9 @@ POLICY = '[[rules]]\nname = "one"\nmatch = { asset = "BTC" }\nmax_amount = "10"\
 KINDS = ("wpkh", "tr")
 
 
-def descriptor(kind: str) -> str:
+def descriptor(kind: str, entropy: bytes = ENTROPY) -> str:
     """The public descriptor of the mnemonic, of both branches."""
-    key = bdk.DescriptorSecretKey(bdk.NetworkKind.TEST, bdk.Mnemonic.from_entropy(ENTROPY), None)
+    key = bdk.DescriptorSecretKey(bdk.NetworkKind.TEST, bdk.Mnemonic.from_entropy(entropy), None)
     make = {"wpkh": bdk.Descriptor.new_bip84, "tr": bdk.Descriptor.new_bip86}[kind]
     external = str(make(key, bdk.KeychainKind.EXTERNAL, bdk.NetworkKind.TEST)).partition("#")[0]
     return external.replace("/0/*", "/<0;1>/*")
@@ -92,16 +92,17 @@ class Bitcoindesk:
         branches = [
             make(key, each, bdk.NetworkKind.TEST) for each in (bdk.KeychainKind.EXTERNAL, bdk.KeychainKind.INTERNAL)
         ]
-        self.node.rpc("createwallet", "thief", False, True)
+        thief = f"thief-{len(self.node.rpc('listwalletdir')['wallets'])}"  # may come again
+        self.node.rpc("createwallet", thief, False, True)
         asked = [
             {"desc": each.to_string_with_secret(), "active": True, "internal": place == 1, "timestamp": 0}
             for place, each in enumerate(branches)
         ]
-        assert all(done["success"] for done in self.node.rpc("importdescriptors", asked, wallet="thief"))
+        assert all(done["success"] for done in self.node.rpc("importdescriptors", asked, wallet=thief))
         to = self.node.rpc("getnewaddress", "", "bech32", wallet="miner")
         options = {"fee_rate": 20, "add_to_wallet": False}
-        made = self.node.rpc("send", [{to: 0.5}], None, "unset", None, options, wallet="thief")
-        self.node.rpc("unloadwallet", "thief")
+        made = self.node.rpc("send", [{to: 0.5}], None, "unset", None, options, wallet=thief)
+        self.node.rpc("unloadwallet", thief)
         txid: str = self.node.rpc("sendrawtransaction", made["hex"])
         return txid
 

@@ -2,10 +2,10 @@
 
 `python -m tests.commands.paying FOLDER LEDGER NODE STAGES WHO SHARD SHARDS` kills the command of each stage at each
 point in turn, and lets fresh processes go on from there: each withdrawal is settled exactly once, whatever the point.
-WHO is
+NODE is the url of an anvil, or the folder of a bitcoind. WHO is
 
-desk    the desk that holds the key itself: killed at every point (statements on SQLite: to a server, a process that is
-        gone within a transaction is one that is gone before its commit);
+desk    the desk that holds the key itself: killed at every point (statements on SQLite with EVM: to a server, a process
+        that is gone within a transaction is one that is gone before its commit);
 asking  the desk whose key a signer on a socket holds: killed before and after each question to the signer;
 signer  that signer: killed before and after each answer, and each entry in its memory.
 
@@ -28,7 +28,8 @@ from cryptosupport.signers.remote import RemoteSigner
 from cryptosupport.signers.serving import Server
 from cryptosupport.signers.store import Store
 from cryptosupport.transport.http import HttpNode
-from tests.commands.payinglife import A_PASS, AMOUNTS, PAYING, Chain, Life
+from tests.commands.bitcoinlife import BitcoinChain
+from tests.commands.payinglife import A_PASS, PAYING, Chain, EvmChain, Life
 from tests.commands.submitting import LOADED, Points, in_a_child, one_engine, recorded, verified, warmed
 from tests.crashing import fatal_points
 
@@ -40,7 +41,7 @@ STEP = 53
 
 def watched(who: str, fatal: int, statements: bool = False) -> Points:
     """The points of this process: those of a desk, or those of a signer."""
-    points = Points(fatal)
+    points = Points(fatal, whole=who == "desk")
     if who == "desk":
         points.watch(statements)
         points.around(HttpNode, "request", "node call")
@@ -56,7 +57,7 @@ def working(who: str, life: Life, fatal: int) -> Callable[[], list[Any]]:
     """A command that is killed at point ``fatal``: its exit code, and how many points of which kind it passed."""
 
     def work() -> list[Any]:
-        points = watched(who, fatal, statements=not life.on_server)
+        points = watched(who, fatal, statements=life.counts_statements)
         return [run(life.command), points.passed, points.kinds]
 
     return work
@@ -106,10 +107,9 @@ class Killing:
                 code, states, wrong = done or [ended, states, wrong]
                 codes.append(code)
                 life.chain.mine()
-        paid = [units if states.get(name) == "final" else 0 for name, units in AMOUNTS.items()]
-        expected = [paid[0], paid[2], paid[1], len(AMOUNTS)]
-        sound = set(codes) == {0} and set(states.values()) <= ENDS and not wrong and life.chain.told() == expected
-        return [] if sound else [codes, states, life.chain.told(), expected, wrong]
+        told, expected = life.chain.told(), life.chain.expected(states)
+        sound = set(codes) == {0} and set(states.values()) <= ENDS and not wrong and told == expected
+        return [] if sound else [codes, states, told, expected, wrong]
 
     def _goes_on(self, last: bool) -> Callable[[], list[Any]]:
         """A pass; where it may be the last one, everything is audited and reconciled too."""
@@ -162,7 +162,8 @@ def main(folder: str, url: str, node: str, stages: str, who: str, shard: str, sh
     one_engine()
     for module in (*LOADED, *PAYING):
         import_module(module)
-    chain, told = Chain(node), Path(folder) / "told"
+    chain: Chain = EvmChain(node) if node.startswith("http") else BitcoinChain(Path(node))
+    told = Path(folder) / "told"
     done: dict[str, Any] = {}
     for stage in stages.split(","):
         killing = Killing(Life(Path(folder), url, chain, stage, who != "desk"), who, told)

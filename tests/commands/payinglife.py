@@ -1,7 +1,7 @@
 """The life of three withdrawals up to a moment of it, kept and brought back as often as one likes.
 
-Two of coins and one of tokens are sent (`pay`), the first one gets a higher fee (`bump`), the second is killed
-(`kill`), blocks take what waits, and the last pass finds all of it final (`settle`).
+They are sent (`pay`), fees are raised (`bump`), the second one is killed (`kill`), blocks take what waits, and the last
+pass finds all of it final (`settle`). On EVM chains two are of coins and one of tokens; `bitcoinlife` has the others.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import signal
 import socket
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keyring.core
 
@@ -28,16 +28,9 @@ from tests.chains.evm_paying.kit import CONTRACT
 from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, KEY
 from tests.commands.submitting import copied, emptied, in_a_child, kept, submit
 
-REQUESTS = [("coins", ANN, "1.5", "ETH"), ("tokens", BEN, "7", "USDT"), ("more", BEN, "2", "ETH")]
-AMOUNTS = {"coins": 3 * ETHER // 2, "tokens": 7 * 10**6, "more": 2 * ETHER}
 A_PASS = ("withdraw", "run", "-o", "jsonl")
-COMMANDS = {
-    "pay": A_PASS,
-    "bump": A_PASS,
-    "kill": ("withdraw", "kill", "tokens", "--operator", "ops"),
-    "settle": A_PASS,
-}
-"""What is done at each stage of the life, in turn."""
+STAGES = ("pay", "bump", "kill", "settle")
+"""What is done in turn: each is a pass, but for the killing of a payment."""
 PHRASE = "correct horse"
 """The passphrase of the signer's keyring."""
 NODE = ("--slots-in-an-epoch", "1")
@@ -53,8 +46,44 @@ PAYING = (
 """What the commands of a desk that pays import, beside `LOADED`."""
 
 
-class Chain:
-    """The node, which goes back to a moment of before."""
+class Chain(Protocol):
+    """A chain that goes back to a moment of before, and what is asked for there.
+
+    ``requests`` are (request id, recipient, amount, asset) of three withdrawals, ``secret`` the key of the wallet
+    "hot", ``desk`` what desk.toml says of such a chain.
+    """
+
+    name: str
+    requests: tuple[tuple[str, str, str, str], ...]
+    secret: str
+    desk: str
+
+    def mine(self) -> None:
+        """Have everything that waits be final."""
+
+    def keep(self, mining: bool) -> None:
+        """Remember this moment; ``mining``: from now on blocks take each transaction at once, where that can be."""
+
+    def begin(self) -> None:
+        """Go back to the very beginning."""
+
+    def back(self) -> None:
+        """Go back to the moment that is remembered, the pool too."""
+
+    def told(self) -> list[int]:
+        """What the chain says was paid and sent."""
+
+    def expected(self, states: Mapping[str, str]) -> list[int]:
+        """What it has to say when the withdrawals ended so."""
+
+
+class EvmChain:
+    """Coins and tokens on an anvil."""
+
+    name = "ethereum"
+    requests = (("coins", ANN, "1.5", "ETH"), ("tokens", BEN, "7", "USDT"), ("more", BEN, "2", "ETH"))
+    secret = KEY
+    desk = ""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -108,6 +137,12 @@ class Chain:
         ]
         return [int(each, 16) for each in asked]
 
+    def expected(self, states: Mapping[str, str]) -> list[int]:
+        """What is final is paid; every nonce is used."""
+        units = {"coins": 3 * ETHER // 2, "tokens": 7 * 10**6, "more": 2 * ETHER}
+        paid = {name: each if states.get(name) == "final" else 0 for name, each in units.items()}
+        return [paid["coins"], paid["more"], paid["tokens"], len(units)]
+
 
 class Life:
     """A desk at the beginning of ``stage``; ``folder`` has its settings, and its signer's where that is ``remote``."""
@@ -117,13 +152,18 @@ class Life:
         self._url, self._folder = url, folder
         self._now, self._made = folder / "now", folder / "made"
         self.folders = ["--configs", str(folder / "configs"), "--data", str(self._now / "data")]
-        self.command = [*self.folders, *COMMANDS[stage]]
+        self.command = [*self.folders, *self._done_at(stage)]
         self._live_up_to(stage)
 
     @property
     def on_server(self) -> bool:
         """Whether its ledger is on a server."""
         return self._url.startswith("postgresql")
+
+    @property
+    def counts_statements(self) -> bool:
+        """Whether each statement is a point too: the ledger is the same for all families, and one has them all."""
+        return not self.on_server and isinstance(self.chain, EvmChain)
 
     def fresh(self) -> None:
         """Bring all of it back to the beginning of the stage."""
@@ -175,7 +215,7 @@ class Life:
 
     def _hand_out_key(self) -> None:
         self._with_keyring()
-        set_password("hot", KEY)
+        set_password("hot", self.chain.secret)
 
     def _live_up_to(self, stage: str) -> None:
         for each in (self._now, self._made):
@@ -188,16 +228,16 @@ class Life:
         self._patience("1h")
         if self.on_server:
             in_a_child(emptied(self._url))
-        for name, destination, amount, asset in REQUESTS:
-            facts = {"request-id": name, "customer": "c", "asset": asset, "chain": "ethereum"}
+        for name, destination, amount, asset in self.chain.requests:
+            facts = {"request-id": name, "customer": "c", "asset": asset, "chain": self.chain.name}
             facts |= {"amount": amount, "destination": destination}
             options = [part for key, text in facts.items() for part in (f"--{key}", text)]
             self._do(("withdraw", "submit", *options))
-        before = list(COMMANDS)[: list(COMMANDS).index(stage)]
+        before = STAGES[: STAGES.index(stage)]
         with self.signing() if before else nullcontext():
             for each in before:
                 self._patience("1ms" if each == "bump" else "1h")
-                self._do(COMMANDS[each])
+                self._do(self._done_at(each))
         self._patience("1ms" if stage == "bump" else "1h")
         if stage == "settle":
             self.chain.mine()
@@ -206,13 +246,17 @@ class Life:
             assert in_a_child(kept(self._url))[0] == 0
         self.chain.keep(mining=stage == "pay")
 
+    def _done_at(self, stage: str) -> tuple[str, ...]:
+        second = self.chain.requests[1][0]
+        return A_PASS if stage != "kill" else ("withdraw", "kill", second, "--operator", "ops")
+
     def _do(self, arguments: tuple[str, ...]) -> None:
         _, (code, _) = in_a_child(submit([*self.folders, *arguments], 0))
         assert code == 0, (arguments, code)
 
     def _patience(self, after: str) -> None:
         """How long a payment waits for a block before its fee is raised."""
-        text = f'[ledger]\nurl = "{self._url}"\n[bump]\nresend = "1ms"\nafter = "{after}"\n'
+        text = f'[ledger]\nurl = "{self._url}"\n[bump]\nresend = "1ms"\nafter = "{after}"\n{self.chain.desk}'
         (self._folder / "configs" / "desk.toml").write_text(text, encoding="utf-8")
         (self._folder / "configs" / "desk.toml").chmod(0o600)
 

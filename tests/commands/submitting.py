@@ -45,12 +45,16 @@ LOADED = (
 
 
 class Points:
-    """Counts the points at which a run can be killed, and kills it at one of them."""
+    """Counts the points at which a run can be killed, and kills it at one of them.
 
-    def __init__(self, fatal: int) -> None:
+    Where all that leaves a trace is watched (``whole``), a call begins with what the one before it has left: then only
+    the first one has a point before it.
+    """
+
+    def __init__(self, fatal: int, whole: bool = False) -> None:
         self.passed = 0
         self.kinds: Counter[str] = Counter()
-        self._fatal = fatal
+        self._fatal, self._whole = fatal, whole
 
     def reach(self, kind: str) -> None:
         """One more point; its kind says what is about to happen, or has happened."""
@@ -64,7 +68,8 @@ class Points:
         inner = getattr(owner, name)
 
         def with_points(*args: Any, **kwargs: Any) -> Any:
-            self.reach(kind)
+            if not (self._whole and self.passed):
+                self.reach(kind)
             done = inner(*args, **kwargs)
             self.reach(kind)
             return done

@@ -20,6 +20,22 @@ def anvil_with() -> Iterator[Callable[..., Anvil]]:
         yield lambda *options: nodes.enter_context(start_anvil(*options))
 
 
+@pytest.fixture(scope="module")
+def _module_anvil() -> Iterator[tuple[Anvil, list[str]]]:
+    with start_anvil("--no-mining") as node:
+        yield node, [node.rpc("evm_snapshot")]
+
+
+@pytest.fixture
+def shared_anvil(_module_anvil: tuple[Anvil, list[str]]) -> Anvil:
+    """An EVM chain that mines when it is told to, and is fresh for each test of a file that has it."""
+    node, fresh = _module_anvil
+    assert node.rpc("evm_revert", fresh.pop())
+    node.rpc("anvil_dropAllTransactions")
+    fresh.append(node.rpc("evm_snapshot"))
+    return node
+
+
 @pytest.fixture
 def anvil(anvil_with: Callable[..., Anvil]) -> Anvil:
     """A fresh EVM chain that mines each transaction at once."""
@@ -50,6 +66,16 @@ def bitcoind_with(mined: Path, tmp_path: Path) -> Iterator[Callable[..., Bitcoin
             return nodes.enter_context(start_bitcoind(*options, folder=folder))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def shared_bitcoind(mined: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bitcoind]:
+    """A Bitcoin chain with the wallet "miner" that the tests of a file share, what they left included."""
+    folder = tmp_path_factory.mktemp("shared") / "bitcoind"
+    subprocess.run(["cp", "-r", "--sparse=always", mined, folder], check=True)
+    with start_bitcoind(folder=folder) as node:
+        yield node
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def test_busy_for_a_moment_is_asked_again_as_long_as_there_is_time(server: Hosti
 
 
 def test_what_is_asked_again_has_only_the_time_that_is_left(server: HostileNode, reach: Reach) -> None:
-    server.always(Reply(b"", 503, delay=0.9))
+    server.always(Reply(b"", 503, delay=1.15))
     with within(1.2 + SLACK):
         unknown(only(reach(server.url, timeout="1200ms")))
     time.sleep(0.3)
