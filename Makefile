@@ -1,7 +1,7 @@
 # make demo    transactions of every fate on private nodes, requests of every kind at a desk, payments and their receipts
 # make crash   the program killed before and after all that it asks and writes, and run again; 2 to 16 workers at once
 # make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n chooses as before
-# make test    linters, types, import rules, tests against real nodes, coverage
+# make test    linters, types, import rules, tests against real nodes, coverage; SAMPLES=no: without those of make crash
 # make bench   the program beside web3.py, cast, bitcoind's wallet and the nodes' limits; PART=bitcoin for one part alone
 #
 # The parts of make bench are lookups, deciding, paying, bitcoin and reconcile; each writes its part of docs/benchmarks.md.
@@ -17,6 +17,8 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 PYTHON_IN_VENV := .venv/bin/python
 PROCESSES ?= 2
+CRASHES = killed_at_any or killed_anywhere or dies_anywhere or workers_on_one
+IN_SCRATCH = scratch=$$(tools/scratch.sh); trap 'rm -rf "$$scratch"' EXIT; export TMPDIR=$$scratch
 MINUTES ?= 5
 
 .PHONY: help
@@ -33,13 +35,15 @@ test: .venv/.installed-test nodes
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	rm -f .coverage .coverage.*
-	.venv/bin/coverage run -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
+	$(IN_SCRATCH)
+	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist worksteal $(if $(filter no,$(SAMPLES)),-k "not ($(CRASHES))") $(PYTEST)
 	.venv/bin/coverage combine --quiet
-	.venv/bin/coverage report --include='cryptosupport/domain/*,cryptosupport/desk/*' --fail-under=95
+	.venv/bin/coverage report --fail-under=95
 
 .PHONY: crash
 crash: .venv/.installed-test nodes
-	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "killed_at_any or killed_anywhere or dies_anywhere or workers_on_one" tests
+	$(IN_SCRATCH)
+	CRASH_POINTS=all .venv/bin/pytest -n $(PROCESSES) -o faulthandler_timeout=1800 -q -k "$(CRASHES)" tests
 
 .PHONY: soak
 soak: .venv/.installed-test nodes

@@ -13,7 +13,12 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.measuring import MEASURING
+
+# isort: split
+from cryptosupport.ledger import schema
 from cryptosupport.outside.nodes import Bitcoind, Node
+from tests.ledger import steps
 from tests.nodes.fixtures import (
     _module_anvil,
     anvil,
@@ -33,6 +38,16 @@ os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}
 __all__ = ["_module_anvil", "anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
 __all__ += ["shared_anvil", "shared_bitcoind"]
 __all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure coverage where it was asked for, in a process that runs tests and not in one that hands them out."""
+    if MEASURING is None:
+        return
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.pluginmanager.register(MEASURING)
+    else:
+        MEASURING.stop()
 
 
 # -- what tests tell in the end --------------------------------------------------------------------------------------
@@ -61,6 +76,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(title.removeprefix(_TOLD))
         for line in sorted(line for its, line in told if its == title):
             terminalreporter.line(str(line))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tables_by_statements() -> None:
+    """An empty ledger gets its tables without alembic, but in tests of the ledger itself."""
+    schema._migrate = steps.by_statements
 
 
 @pytest.fixture(autouse=True)

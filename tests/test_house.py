@@ -30,8 +30,9 @@ LONGEST_FUNCTION = 50
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+def python(*arguments: str, cwd: Path = ROOT, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, check=False)
 
 
 def name_of(path: Path) -> str:
@@ -102,11 +103,24 @@ print(json.dumps(list(walk(root, []))))
 """
 
 LOADED = """
-import json, sys
+import json, os, sys
 from cryptosupport.commands import run
-code = run(sys.argv[1:])
-print("\\n" + json.dumps([code, sorted(sys.modules)]))
+def loaded(arguments):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(writer, 1)
+        code = run(arguments)
+        print("\\n" + json.dumps([code, sorted(sys.modules)]), flush=True)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+print(json.dumps([loaded(each) for each in json.load(sys.stdin)]))
 """
+"""Each command line in a process of its own, forked from one that has loaded what all of them do."""
 
 
 @pytest.fixture(scope="module")
@@ -118,32 +132,33 @@ def commands() -> list[list[str]]:
     return found
 
 
-def loaded(*arguments: str) -> tuple[str, set[str]]:
-    """What a command line prints, and the modules that it has loaded by then."""
-    done = python("-W", "error", "-c", LOADED, *arguments)
+def loaded(*lines: list[str]) -> Iterator[tuple[str, set[str]]]:
+    """What each command line prints, and the modules that it has loaded by then."""
+    done = python("-W", "error", "-c", LOADED, stdin=json.dumps(lines))
     assert done.returncode == 0, done.stderr
-    text, _, last = done.stdout.rpartition("\n[")
-    code, modules = json.loads("[" + last)
-    assert code == 0, text
-    return text, set(modules)
+    for said in json.loads(done.stdout):
+        text, _, last = said.rpartition("\n[")
+        code, modules = json.loads("[" + last)
+        assert code == 0, text
+        yield text, set(modules)
 
 
 def test_the_version_loads_no_heavy_module() -> None:
-    text, modules = loaded("--version")
+    ((text, modules),) = loaded(["--version"])
     assert __version__ in text
     assert not modules & HEAVY
 
 
 def test_every_help_page_loads_no_heavy_module_and_shows_an_example(commands: list[list[str]]) -> None:
-    for path in commands:
-        for flag in ("--help", "-h"):
-            text, modules = loaded(*path, flag)
-            assert not modules & HEAVY, f"{' '.join(path)} {flag} loads {modules & HEAVY}"
-            assert "Example" in text, f"{' '.join(path)} {flag} shows no example"
+    pages = [[*path, flag] for path in commands for flag in ("--help", "-h")]
+    for page, (text, modules) in zip(pages, loaded(*pages), strict=True):
+        assert not modules & HEAVY, f"{' '.join(page)} loads {modules & HEAVY}"
+        assert "Example" in text, f"{' '.join(page)} shows no example"
 
 
 def test_a_status_of_a_chain_never_loads_web3_or_keyring() -> None:
-    _, modules = loaded("address", "check", "--offline", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "--json")
+    checked = ["address", "check", "--offline", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "--json"]
+    ((_, modules),) = loaded(checked)
     assert not modules & {"web3", "eth_account", "sqlalchemy", "keyring"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -130,3 +131,22 @@ def test_what_cannot_be_fetched_leaves_nothing_that_looks_finished(
 @pytest.mark.parametrize("script", sorted(TOOLS.glob("*.sh")), ids=lambda path: path.name)
 def test_no_script_names_a_host(script: Path) -> None:
     assert "://" not in script.read_text(encoding="utf-8")
+
+
+def test_the_files_of_tests_are_where_tmpdir_says(tmp_path: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([TOOLS / "scratch.sh"], env=env, capture_output=True, text=True, check=True)
+    assert list(tmp_path.iterdir()) == [made := Path(done.stdout.strip())]
+    assert made.stat().st_mode & 0o777 == 0o711
+
+
+def test_without_tmpdir_programs_run_in_the_folder_for_the_files_of_tests() -> None:
+    env = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    done = subprocess.run([TOOLS / "scratch.sh"], env=env, capture_output=True, text=True, check=True)
+    made = Path(done.stdout.strip())
+    try:
+        (made / "runs").write_text("#!/bin/sh\necho it runs\n", encoding="utf-8")
+        (made / "runs").chmod(0o700)
+        assert subprocess.run([made / "runs"], capture_output=True, text=True, check=True).stdout == "it runs\n"
+    finally:
+        shutil.rmtree(made)

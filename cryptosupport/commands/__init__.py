@@ -25,7 +25,9 @@ from cryptosupport.domain.errors import Interrupted, SupportError
 from cryptosupport.domain.identifiers import without_secrets
 
 _INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
-_NOT_COMMANDS = {"__init__", "params", "output", "approving", "payments", "policychanges", "receipts", "withdrawals"}
+_NOT_COMMANDS = {
+    "__init__", "params", "output", "approving", "payments", "policychanges", "receipts", "warmed", "withdrawals",
+}  # fmt: skip
 
 
 class _Root(params.Group):

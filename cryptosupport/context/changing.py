@@ -205,10 +205,22 @@ class WithChanges(WithPolicies):
         from cryptosupport.domain.screening import key_of
 
         self.people.need()
+        self._refuse_no_addresses()
         wallets = ((name, it.known_by) for name, it in self.wallets.items() if it.role != "cold")
         others = {key_of(known_by): name for name, known_by in wallets if known_by is not None}
         draft, differences = draft_of_cold(self.cold_set(), self.named_cold, others)
         return propose(self.ledger(), self.people, draft, by, hand, self.desk.approvals.lock_ms), differences
+
+    def _refuse_no_addresses(self) -> None:
+        """Raise `BadSettings` for a cold wallet whose address is none of its chain."""
+        for cold in self.named_cold.values():
+            (settings,) = self.chain_settings(cold.chain)
+            try:
+                read = None if cold.address is None else self._address_reader(settings)(cold.address)
+            except BadInput as error:
+                raise BadSettings(f"wallets.toml [{cold.name}]: address: {error.message}") from error
+            if cold.address is not None and read is None:
+                raise BadSettings(f"wallets.toml [{cold.name}]: address: {cold.address} is none of {cold.chain}")
 
     def proposed_cold(self) -> tuple[Change | None, tuple[str, ...]]:
         """The cold set that is proposed, None without one, and what differs from the one in force."""

@@ -184,9 +184,10 @@ class WithPaying(WithGuards):
         from cryptosupport.signers.papers import Folder
         from cryptosupport.signers.psbt import PsbtSigner
 
+        tools: Any = self.tools(wallet, settings)
         return PsbtSigner(
             Folder(folder, wallet.name), self.papers(settings), self.account(wallet, settings, source),
-            self._caps(wallet, settings), self.electors, tools=self.tools(wallet, settings), store=self.signer_store,
+            self._caps(wallet, settings), self.electors, tools=tools, store=self.signer_store,
             freezes=self._freezes, clock=self.clock.milliseconds,
         )  # fmt: skip
 
@@ -232,7 +233,7 @@ class WithPaying(WithGuards):
         return node
 
     def ask_signer(self, name: str) -> str | None:
-        """Ask the signer of a wallet whether it would sign; what it says, None where the key is fetched by each run.
+        """Ask the signer of a wallet whether it would sign; what it says, None where nothing can be told.
 
         Raises `BadSettings` where it has not the key, `Unreachable`, `Refused`.
         """
@@ -245,13 +246,26 @@ class WithPaying(WithGuards):
             return "its signer answers"
         if wallet.psbt_folder is not None:
             return self._ask_folder(wallet, settings, wallet.psbt_folder)
-        if wallet.signer_url is None or wallet.address is None:
+        if wallet.signer_url is None:
+            return self._ask_key(wallet, settings)
+        if wallet.address is None:
             return None
         node = self._signer_node(wallet)
         held = Elsewhere(node.ask, self._words(settings), wallet.address).address("")
         if key_of(held) != key_of(wallet.address):
             raise BadSettings(f"the signer at {node.name} has the key of {held or 'nobody'}, not of {wallet.address}")
         return f"its signer at {node.name} answers, and has its key"
+
+    def _ask_key(self, wallet: WalletSettings, settings: ChainSettings) -> str | None:
+        """Whose the key of a wallet is; None where it is not there, or the wallet cannot pay. Raises `BadSettings`."""
+        if not self._can_pay(wallet.chain) or settings.pay_fault is not None or wallet.known_by is None:
+            return None
+        try:
+            self.guarded_secret(wallet.signer or "")
+        except BadSettings:  # told with the secrets
+            return None
+        self.local_signer(wallet, settings, self.payer(wallet.name).source).check_key()
+        return "its key is that of its address"
 
     def _ask_folder(self, wallet: WalletSettings, settings: ChainSettings, folder: Path) -> str:
         """What waits for a signature that is made elsewhere. Raises `BadSettings`."""

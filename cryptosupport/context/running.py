@@ -54,7 +54,8 @@ def one_pass(
 
     See `at_work`. Raises `Locked` when another pass is at it.
     """
-    from cryptosupport.desk.pay import pay
+    from cryptosupport.desk.left_behind import left_behind
+    from cryptosupport.desk.pay import Paid, pay
     from cryptosupport.desk.payout_record import paid_records
     from cryptosupport.desk.run_once import run_once
 
@@ -62,9 +63,11 @@ def one_pass(
         noted.ledger = ledger
         moved = {each.id: each for each in run_once(ledger, premises, context.alarms)}
         context.warn_of_freezes(ledger)
-        if not dry_run and context.paying_wallets:
-            noted.paid = pay(context.paying(ledger, premises), context.paying_wallets, context.till)
+        if not dry_run:
+            wallets = context.paying_wallets
+            noted.paid = pay(context.paying(ledger, premises), wallets, context.till) if wallets else Paid()
             moved |= noted.paid.moved
+            noted.paid.errors += left_behind(ledger, context.paying_sources)
             context.tell_paid(noted.paid)
         if not dry_run:
             context.tell_hooks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -36,6 +37,16 @@ class WithWallets(WithPaying):
             if name not in self.wallets:
                 raise NoSuchRecord(f"no wallet of wallets.toml is called {name}{nearest(name, self.wallets)}")
         return [self._own(self.wallets[name]) for name in dict.fromkeys(names or self.wallets)]
+
+    @property
+    def paying_sources(self) -> set[tuple[str, str]]:
+        """The chains of wallets that pay, each with what it is known by there; one that cannot be read is left out."""
+        found = set()
+        for name in self.paying_wallets:
+            with suppress(BadSettings):  # the pass told of it
+                own = self._own(self.wallets[name])
+                found |= {(own.chain, own.source)} if own.source is not None else set()
+        return found
 
     def _own(self, wallet: WalletSettings) -> Own:
         from cryptosupport.desk.show_wallets import Own

@@ -229,7 +229,7 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
         if file:
             raise Edited(
                 f"{where} names people, and nobody has signed it: two of them run `cryptosupport operator sign "
-                "--operator NAME`, or remove the file",
+                "--operator NAME`. If they have, this is not their ledger: see --data, and [ledger] url",
                 file="operators.toml",
             )
         return ""
@@ -238,8 +238,8 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
     if any(content == content_of(each.people) for each in versions):
         return f"{where} is an older version: copy the one in force, which `cryptosupport operator list` shows"
     raise Edited(
-        f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`, "
-        "and put back the file, or have the change signed with `cryptosupport operator add` and `remove`",
+        f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`; "
+        "`cryptosupport operator activate` writes the one in force, `operator add` and `remove` have a change signed",
         file="operators.toml",
     )
 

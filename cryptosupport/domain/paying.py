@@ -252,6 +252,9 @@ class Signer(Protocol):
     What it does raises `Unreachable` where it cannot be asked, `BadSettings` where its memory cannot be used.
     """
 
+    def check_key(self) -> None:
+        """Raise `BadSettings` where its key is not that of the wallet, as far as that can be told now."""
+
     def sign(self, order: Order) -> bytes:
         """The signed bytes. Raises `Refused` where it must not, `Unsigned` where it has to be asked for again later."""
 

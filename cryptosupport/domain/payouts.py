@@ -353,7 +353,7 @@ class Payouts(Protocol):
         asset and amount, which came less than ``within`` milliseconds earlier: both request ids.
         """
 
-    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+    def payable(self, chain: str, wallet: str | None, most: int, after: int = 0) -> list[Withdrawal]:
         """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
 
     def with_txid(self, txids: Sequence[str], *, dead: bool = True) -> dict[str, int]:

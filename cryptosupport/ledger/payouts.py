@@ -179,7 +179,7 @@ class SqlPayouts:
         for row in self._connection.execute(query, execution_options={"yield_per": _PAGE}):
             yield row.request_id, row.earlier
 
-    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+    def payable(self, chain: str, wallet: str | None, most: int, after: int = 0) -> list[Withdrawal]:
         """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
         states = (State.APPROVED, State.WAITING_LIQUIDITY)
         query = rows.SELECT.where(_W.state.in_(states), _W.chain == chain, _W.wallet == wallet, _W.id > after)

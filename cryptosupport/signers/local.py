@@ -67,6 +67,14 @@ class LocalSigner:
         self._check_key(self._secret())
         self.high_water()
 
+    def check_key(self) -> None:
+        """Raise `BadSettings` where the key is not that of the wallet; one that is not there now is told by `sign`."""
+        try:
+            secret = self._secret()
+        except BadSettings:
+            return
+        self._check_key(secret)
+
     def sign(self, order: Order) -> bytes:
         """The signed bytes, remembered.
 

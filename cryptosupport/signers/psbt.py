@@ -35,6 +35,13 @@ class Papers(Protocol):
         """
 
 
+class Careful(Tools, Protocol):
+    """The tools of a family whose plans are signed elsewhere."""
+
+    def check(self, text: str) -> None:
+        """Raise `Refused` for a plan's text that is not to be signed, whoever does that."""
+
+
 class PsbtSigner(LocalSigner):
     """Asks over a folder (`domain.paying.Signer`); the rest is as for `LocalSigner`.
 
@@ -42,22 +49,26 @@ class PsbtSigner(LocalSigner):
     """
 
     def __init__(
-        self, folder: Folder, papers: Papers, account: Account, caps: Caps, electors: Electors, *, tools: Tools,
+        self, folder: Folder, papers: Papers, account: Account, caps: Caps, electors: Electors, *, tools: Careful,
         store: Store, freezes: Callable[[], Iterable[Freeze]], clock: Callable[[], int],
     ) -> None:  # fmt: skip
         super().__init__(
             account, caps, electors, secret=str, tools=tools, store=store, freezes=freezes, clock=clock, elsewhere=True
         )
-        self._folder, self._papers = folder, papers
+        self._folder, self._papers, self._careful = folder, papers, tools
 
     def examine(self) -> None:
         """See that it could ask. Raises `BadSettings` where the folder or the store cannot be used, `Unreachable`."""
         self._folder.examine()
         self.high_water()
 
+    def check_key(self) -> None:
+        """Nothing is known of the key; what it has signed shows whose it is."""
+
     def _sign(self, order: Order) -> bytes:
         entry = self._checked(order)
         self._folder.examine()
+        self._careful.check(order.plan.text)
         unsigned, psbt = self._papers.asked(order.plan.text)
         asked = self._tools.read(unsigned, order.plan.text)
         check_bytes(order, asked, self._account, self._caps, signed=False)

@@ -45,6 +45,9 @@ class RemoteSigner:
             raise self._lost("it holds no signed bytes")
         return signed
 
+    def check_key(self) -> None:
+        """Its process has seen to that before it answered at all (`signer serve`)."""
+
     def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused | Unsigned]:
         """The signed bytes of each, asked for one after the other, or why it must not be. Raises as the class says."""
         return sign_each(self.sign, orders)

@@ -14,21 +14,15 @@ Every process is forked from one that has nothing but modules: no connection, no
 
 from __future__ import annotations
 
-import gc
 import json
 import signal
 import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import QueuePool
-
 from cryptosupport.commands import run
-from cryptosupport.ledger import engine
 from cryptosupport.signers.local import LocalSigner
 from cryptosupport.signers.remote import RemoteSigner
 from cryptosupport.signers.serving import Server
@@ -36,7 +30,7 @@ from cryptosupport.signers.store import Store
 from cryptosupport.transport.http import HttpNode
 from tests.commands.bitcoinlife import BitcoinChain
 from tests.commands.payinglife import A_PASS, PAYING, Chain, EvmChain, Life
-from tests.commands.submitting import LOADED, Points, in_a_child, recorded, verified
+from tests.commands.submitting import LOADED, Points, in_a_child, one_engine, recorded, verified, warmed
 from tests.crashing import fatal_points
 
 QUESTIONS = ("sign_all", "signed", "remembered", "high_water", "head", "keep_head")
@@ -135,22 +129,15 @@ class Killing:
 
 
 def warm(killing: Killing) -> None:
-    """Import, once and here, what the processes of a point import."""
+    """Do, once and here, what the processes of a point do."""
 
-    def modules() -> list[str]:
-        run(killing.life.command)
+    def all_of_it() -> None:
+        assert run(killing.life.command) == 0
         killing._goes_on(last=True)()
-        return sorted(sys.modules)
 
     killing.life.fresh()
     with killing.life.signing():
-        _, names = in_a_child(modules)
-    for name in names:
-        with suppress(ImportError):
-            import_module(name)
-    assert threading.active_count() == 1
-    gc.collect()
-    gc.freeze()
+        warmed(all_of_it)
 
 
 def kill_everywhere(killing: Killing, shard: int, shards: int) -> dict[str, Any]:
@@ -172,7 +159,7 @@ def kill_everywhere(killing: Killing, shard: int, shards: int) -> dict[str, Any]
 
 def main(folder: str, url: str, node: str, stages: str, who: str, shard: str, shards: str) -> None:
     """Print what came of each stage, as JSON."""
-    engine.NullPool = QueuePool  # type: ignore[attr-defined]  # a connection a process, and not one a transaction
+    one_engine()
     for module in (*LOADED, *PAYING):
         import_module(module)
     chain: Chain = EvmChain(node) if node.startswith("http") else BitcoinChain(Path(node))

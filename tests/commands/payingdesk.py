@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from cryptosupport.chains.evm.signing import address, sign
 from cryptosupport.chains.evm.transfers import Unsigned
+from cryptosupport.outside.keyfile import FILE
 from cryptosupport.outside.keyrings import set_password
 from cryptosupport.outside.nodes import Anvil
 from tests.commands.peopledesk import sealed as sealed  # the fixture of both desks
@@ -81,12 +83,28 @@ def write_settings(
         path.chmod(0o700 if path.is_dir() else 0o600)
 
 
+def keep_key() -> None:
+    """Have the keyring in use hold `KEY`; what a new one looks like with it is made once, as it takes its time."""
+    keyring = Path(os.environ[FILE])
+    if not _keyring or keyring.exists():
+        new = not keyring.exists()
+        set_password("hot", KEY)
+        if new:
+            _keyring.append(keyring.read_bytes())
+        return
+    keyring.write_bytes(_keyring[0])
+    keyring.chmod(0o600)
+
+
+_keyring: list[bytes] = []
+
+
 @pytest.fixture
 def open_desk(tmp_path: Path) -> Callable[..., Paydesk]:
     """Open a desk on a node; ``ledger`` is a url, ``funds`` whole coins of the hot wallet."""
 
     def opened(node: Anvil, ledger: str = "", funds: int = 100, assets: str = "", more: str = "") -> Paydesk:
-        set_password("hot", KEY)
+        keep_key()
         write_settings(tmp_path / "configs", f'["{node.url}"]', assets, ledger, more)
         node.rpc("anvil_setBalance", HOT, hex(funds * ETHER))
         return Paydesk(in_this_process(tmp_path), tmp_path, node)

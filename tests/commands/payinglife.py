@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import keyring.core
 
 from cryptosupport.commands import run
+from cryptosupport.outside import keyfile
 from cryptosupport.outside.keyfile import FILE, PASSPHRASE
 from cryptosupport.outside.keyrings import set_password
 from tests.chains.evm_paying.kit import CONTRACT
@@ -30,6 +31,8 @@ from tests.commands.submitting import copied, emptied, in_a_child, kept, submit
 A_PASS = ("withdraw", "run", "-o", "jsonl")
 STAGES = ("pay", "bump", "kill", "settle")
 """What is done in turn: each is a pass, but for the killing of a payment."""
+PHRASE = "correct horse"
+"""The passphrase of the signer's keyring."""
 NODE = ("--slots-in-an-epoch", "1")
 """Options of an anvil that calls blocks final after `FINAL` more."""
 FINAL = 4
@@ -38,6 +41,7 @@ PAYING = (
     *("cryptosupport.chains.evm.paying", "cryptosupport.chains.evm.tools", "cryptosupport.context.paying"),
     *("cryptosupport.signers.remote", "cryptosupport.signers.serving", "cryptosupport.desk.outbid"),
     *("cryptosupport.desk.value_late", "cryptosupport.desk.verify_audit", "cryptosupport.commands.payments"),
+    *("cryptosupport.commands.signer", "eth_account", "web3"),
 )
 """What the commands of a desk that pays import, beside `LOADED`."""
 
@@ -205,7 +209,7 @@ class Life:
 
     def _with_keyring(self) -> None:
         """Have this process use the signer's keyring; no other has it."""
-        os.environ |= {FILE: str(self._folder / "keyring"), PASSPHRASE: "correct horse"}
+        os.environ |= {FILE: str(self._folder / "keyring"), PASSPHRASE: PHRASE}
         os.environ["PYTHON_KEYRING_BACKEND"] = "cryptosupport.outside.keyfile.Keyring"
         keyring.core.init_backend()
 
@@ -220,6 +224,7 @@ class Life:
         (self._now / "data").mkdir(mode=0o700, parents=True)
         if self.remote:
             assert in_a_child(self._hand_out_key)[0] == 0
+            keyfile._read(self._folder / "keyring", PHRASE.encode())  # a signer finds what scrypt made of the phrase
         self._patience("1h")
         if self.on_server:
             in_a_child(emptied(self._url))
@@ -258,7 +263,7 @@ class Life:
 
 def await_signer(place: Path) -> None:
     """Wait until somebody answers at a socket."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while True:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,25 @@ def bare(tmp_path: Path, configs: Path) -> Program:
 
 
 @pytest.fixture
-def run(bare: Program, configs: Path) -> Program:
+def run(tmp_path: Path, bare: Program, configs: Path, tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The program where alice, bob and carol are in force, and the policy of the folder is."""
+    written = tuple((str(path), path.read_text(encoding="utf-8")) for path in sorted(configs.rglob("*.toml")))
+    place = tuple((name.removeprefix(str(tmp_path)), text) for name, text in written)
+    if place in _in_force:
+        shutil.copytree(_in_force[place], tmp_path, dirs_exist_ok=True)
+    else:
+        put_in_force(bare)
+        _in_force[place] = shutil.copytree(tmp_path, tmp_path_factory.mktemp("in-force"), dirs_exist_ok=True)
+    assert "[carol]" in (configs / "operators.toml").read_text()
+    return bare
+
+
+_in_force: dict[tuple[tuple[str, str], ...], Path] = {}
+"""Folders of tests as they were when all were in force, by the settings that they had: to be copied, not used."""
+
+
+def put_in_force(bare: Program) -> None:
+    """Propose and sign alice, bob and carol, and the policy of the folder."""
     for name, roles in ROLES.items():
         given = [part for role in roles for part in ("--role", role)]
         done = bare("operator", "add", name, *given, "--public-key", "keyring", "--operator", "alice", "--json")
@@ -75,8 +93,6 @@ def run(bare: Program, configs: Path) -> Program:
     assert bare("policy", "propose", "--operator", "alice").exit_code == 9
     done = bare("policy", "sign", "--operator", "bob", "--json")
     assert (done.exit_code, done.json["state"]) == (0, "active"), done.stderr
-    assert "[carol]" in (configs / "operators.toml").read_text()
-    return bare
 
 
 def submitted(run: Program, name: str = "w-1", amount: str = "2", by: str | None = "alice", **rest: Any) -> str:

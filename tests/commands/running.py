@@ -18,12 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import QueuePool
-
 from cryptosupport.commands import run
 from cryptosupport.context import Context
-from cryptosupport.ledger import engine
-from tests.commands.submitting import LOADED, copied, emptied, in_a_child, kept, recorded, submit
+from tests.commands.submitting import LOADED, copied, emptied, in_a_child, kept, one_engine, recorded, submit, warmed
 from tests.crashing import fatal_points
 
 ANN, BEN = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
@@ -79,7 +76,7 @@ def frozen_and_sound(folders: list[str]) -> Callable[[], list[Any]]:
 
 def kill_everywhere(configs: str, data: str, url: str) -> dict[str, Any]:
     """Kill a pass at each point in turn and run it again: which ended otherwise."""
-    engine.NullPool = QueuePool  # type: ignore[attr-defined]  # a connection a process, and not one a transaction
+    one_engine()
     for module in (*LOADED, *TOGETHER):  # once, here, and not in every child
         import_module(module)
     folders = ["--configs", configs, "--data", str(Path(data) / "now")]
@@ -103,6 +100,13 @@ def kill_everywhere(configs: str, data: str, url: str) -> dict[str, Any]:
         rows, sound = in_a_child(recorded(configs, str(here)))[1], in_a_child(frozen_and_sound(folders))[1]
         return [json.loads(re.sub(r"since [-0-9T:]+Z", "since then", json.dumps(rows))), sound]
 
+    def all_of_it() -> None:
+        assert run(arguments) == 0
+        recorded(configs, str(here))()
+        frozen_and_sound(folders)()
+
+    arguments = fresh()
+    warmed(all_of_it)
     _, (expected, points) = in_a_child(submit(fresh(), 0))
     whole, wrong = ended(), []
     for fatal in fatal_points(points, 31 if slow else 11):

@@ -58,7 +58,7 @@ class Signer:
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,))
         self.answers.clear()
         self.reader.start()
-        assert self.answers.wait(30), self.said
+        assert self.answers.wait(90), self.said
 
     def _read(self, stream: IO[str]) -> None:
         with stream:
@@ -71,7 +71,7 @@ class Signer:
         """End it, by its pid; its exit code."""
         assert self.process is not None
         self.process.send_signal(how)
-        code = self.process.wait(20)
+        code = self.process.wait(90)
         self.process = None
         self.reader.join(10)
         return code

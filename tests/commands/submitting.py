@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import shutil
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, QueuePool, event
 from sqlalchemy.engine.default import DefaultDialect
 
 from cryptosupport.commands import run
@@ -23,6 +28,7 @@ from cryptosupport.context import Context
 from cryptosupport.desk import read_requests
 from cryptosupport.desk.verify_audit import verify
 from cryptosupport.domain.books import Wanted
+from cryptosupport.ledger import engine
 from cryptosupport.ledger.engine import is_made, reading
 from cryptosupport.ledger.schema import revision
 from cryptosupport.ledger.tables import metadata
@@ -96,6 +102,42 @@ def in_a_child(work: Callable[[], object]) -> tuple[int, Any]:
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status), json.loads(said) if said else None
+
+
+_engines: dict[str, Engine] = {}
+
+
+def one_engine() -> None:
+    """Have a command find the engine of its ledger as the one before left it: without a connection, and all compiled.
+
+    A process has a connection, and not a transaction.
+    """
+    open_engine = engine.open_engine
+
+    def opened(url: str, data_folder: Path, **options: Any) -> Engine:
+        place = f"{url} {data_folder} {options}"
+        if place not in _engines:
+            _engines[place] = open_engine(url, data_folder, **options)
+        return _engines[place]
+
+    engine.NullPool = QueuePool  # type: ignore[attr-defined]
+    engine.open_engine = opened
+
+
+def warmed(work: Callable[[], object]) -> None:
+    """Do ``work`` here: what the processes that are forked from now on would import and compile, they find done.
+
+    They begin with no more than that: no connection, no file, no thread.
+    """
+    files = os.listdir("/proc/self/fd")
+    with redirect_stdout(TextIOWrapper(BytesIO())):
+        work()
+    for each in _engines.values():
+        each.dispose()
+    gc.collect()
+    assert os.listdir("/proc/self/fd") == files
+    assert threading.active_count() == 1
+    gc.freeze()
 
 
 def submit(arguments: list[str], fatal: int) -> Callable[[], list[int]]:
@@ -200,18 +242,28 @@ def kill_everywhere(configs: str, data: str, source: str, url: str) -> dict[str,
     for name in LOADED:  # once, here, and not in every child
         import_module(name)
 
-    def fresh(number: int) -> tuple[str, list[str]]:
-        folder = str(Path(data) / str(number))
+    one_engine()
+    folder = str(Path(data) / "now")
+    arguments = ["--configs", configs, "--data", folder, "withdraw", "submit", "--input", source, "-o", "jsonl"]
+
+    def fresh() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
         if url.startswith("postgresql"):
             in_a_child(emptied(url))
-        return folder, ["--configs", configs, "--data", folder, "withdraw", "submit", "--input", source, "-o", "jsonl"]
 
-    folder, arguments = fresh(0)
+    def all_of_it() -> None:
+        assert run(arguments) in (0, 3, 9)
+        recorded(configs, folder)()
+        verified(configs, folder)()
+
+    fresh()
+    warmed(all_of_it)
+    fresh()
     _, (expected, points) = in_a_child(submit(arguments, 0))
     _, whole = in_a_child(recorded(configs, folder))
     wrong = []
     for fatal in fatal_points(points, 29 if url.startswith("postgresql") else 11):
-        folder, arguments = fresh(fatal)
+        fresh()
         killed, _ = in_a_child(submit(arguments, fatal))
         _, changed = in_a_child(verified(configs, folder))
         _, again = in_a_child(submit(arguments, 0))

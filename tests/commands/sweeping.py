@@ -7,28 +7,22 @@ amount once, and ledger and chain agree.
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import QueuePool
 
 from cryptosupport.commands import run
 from cryptosupport.context import Context
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.sweeps import is_sweep
-from cryptosupport.ledger import engine
 from tests.commands.paying import watched
 from tests.commands.payingdesk import BEN, HOT
 from tests.commands.payinglife import PAYING, EvmChain
-from tests.commands.submitting import LOADED, copied, in_a_child, kept, verified
+from tests.commands.submitting import LOADED, copied, in_a_child, kept, one_engine, verified, warmed
 from tests.crashing import fatal_points
 
 STEP = 29
@@ -99,28 +93,14 @@ class Sweeping:
 _ASKED = (("eth_getBalance", BEN), ("eth_getTransactionCount", HOT))
 
 
-def warm(work: Callable[[], object]) -> None:
-    """Import, once and here, what the processes of a point import."""
-
-    def modules() -> list[str]:
-        work()
-        return sorted(sys.modules)
-
-    for name in in_a_child(modules)[1]:
-        with suppress(ImportError):
-            import_module(name)
-    gc.collect()
-    gc.freeze()
-
-
 def main(folder: str, url: str, node: str) -> None:
     """Print the points that there are, at how many it was killed, and what was wrong, as JSON."""
-    engine.NullPool = QueuePool  # type: ignore[attr-defined]  # a connection a process, and not one a transaction
+    one_engine()
     for module in (*LOADED, *PAYING):
         import_module(module)
     sweeping = Sweeping(Path(folder), url, node)
     sweeping.fresh()
-    warm(sweeping._pass)
+    warmed(lambda: [sweeping._pass(), sweeping._audited()])
     ended, (code, points, kinds) = sweeping.killed_at(0)
     found = [[0, ended, code, wrong]] if (wrong := sweeping.faults()) or ended or code else []
     killed = 0

@@ -20,7 +20,7 @@ from cryptosupport.context import Context
 from cryptosupport.context.telling import WithHooks
 from cryptosupport.outside.telling import Told
 from tests.commands.hookdesk import in_order, later, lines
-from tests.commands.submitting import LOADED, Points, copied, emptied, in_a_child, kept, submit
+from tests.commands.submitting import LOADED, Points, copied, emptied, in_a_child, kept, one_engine, submit, warmed
 from tests.crashing import fatal_points
 
 NAMES = ("w-1", "w-2", "w-3")
@@ -50,6 +50,17 @@ def telling(folders: list[str], fatal: int) -> Callable[[], list[int]]:
     return work
 
 
+def prepare(folders: list[str]) -> None:
+    """Have a hook that hears, and changes that it has not heard of."""
+    in_a_child(submit([*folders, "withdraw", "run"], 0))  # from here on the hook hears
+    for name in NAMES:
+        facts = {"request-id": name, "customer": "c", "asset": "ETH", "chain": "ethereum", "amount": "1"}
+        facts |= {"destination": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}
+        options = [part for key, text in facts.items() for part in (f"--{key}", text)]
+        in_a_child(submit([*folders, "withdraw", "submit", *options], 0))
+        in_a_child(submit([*folders, "withdraw", "cancel", name, "--operator", "ops"], 0))
+
+
 def kill_everywhere(configs: str, data: str, url: str, file: str) -> dict[str, Any]:
     """Kill a worker at each point in turn, and let passes go on: how many points, and where something was wrong."""
     here, made, slow, told = Path(data) / "now", Path(data) / "made", url.startswith("postgresql"), Path(file)
@@ -66,13 +77,7 @@ def kill_everywhere(configs: str, data: str, url: str, file: str) -> dict[str, A
         here.mkdir(mode=0o700, parents=True)
         if slow:
             in_a_child(emptied(url))
-        in_a_child(submit([*folders, "withdraw", "run"], 0))  # from here on the hook hears
-        for name in NAMES:
-            facts = {"request-id": name, "customer": "c", "asset": "ETH", "chain": "ethereum", "amount": "1"}
-            facts |= {"destination": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}
-            options = [part for key, text in facts.items() for part in (f"--{key}", text)]
-            in_a_child(submit([*folders, "withdraw", "submit", *options], 0))
-            in_a_child(submit([*folders, "withdraw", "cancel", name, "--operator", "ops"], 0))
+        prepare(folders)
         shutil.copytree(here, made)
         if slow:
             assert in_a_child(kept(url))[0] == 0
@@ -89,6 +94,9 @@ def kill_everywhere(configs: str, data: str, url: str, file: str) -> dict[str, A
         sound = codes == [0, 0] and by_name == EXPECTED and in_order(heard) and len(ids) == 6 and repeats <= 2
         return [] if sound else [codes, heard]
 
+    one_engine()
+    fresh()
+    warmed(lambda: [run([*folders, "withdraw", "run"]), later(here, url)])  # type: ignore[func-returns-value]
     fresh()
     _, (code, points) = in_a_child(telling(folders, 0))
     found = [] if not (wrong := faults()) else [[0, wrong]]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from unittest.mock import Mock
 
+from cryptosupport import __version__
 from cryptosupport.outside.batch_scenes import batch_steps
 from cryptosupport.outside.demo import _differences, _exit_codes
 from cryptosupport.outside.desk_scenes import Step, desk_steps
@@ -18,6 +19,7 @@ from cryptosupport.outside.nodes import Anvil, Bitcoind
 from cryptosupport.outside.paying_scenes import paying_steps
 from cryptosupport.outside.people_scenes import people_steps
 from cryptosupport.outside.scenes import CUSTOMERS, Look
+from cryptosupport.outside.warmed import warmed
 from tests.conftest import Program
 
 DECIDED = {"approved", "rejected", "awaiting_approval", "waiting", "cancelled", "held"}
@@ -47,7 +49,7 @@ def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, t
     folder, environment = scratch(tmp_path)
     before = os.umask(0o002)  # files that a group can write are no settings to decide by
     try:
-        done = run("demo", "-o", "jsonl", env=environment, timeout=300)
+        done = run("demo", "-o", "jsonl", env=environment, timeout=1500)
     finally:
         os.umask(before)
     assert done.stderr == ""
@@ -73,6 +75,18 @@ def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, t
     assert desk[-1]["command"] == "cryptosupport reconcile"
     assert not processes_of(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_each_run_is_a_process_of_its_own_with_its_own_streams(tmp_path: Path) -> None:
+    with warmed(tmp_path, {"CRYPTOSUPPORT_DATA": str(tmp_path / "data")}) as program:
+        code, said, complained = program.run(["tx", "status", "-", "--json"], "no id\n")
+        assert (code, json.loads(said)[0]["input"], "no id" in complained) == (2, "no id", False)
+        code, said, complained = program.run(["withdraw", "pay"])
+        assert (code, said, "No such command 'pay'" in complained) == (2, "", True)
+        assert program.run(["--version"]) == (0, f"cryptosupport {__version__}\n", "")
+        loaded = program.pid
+        assert Path(f"/proc/{loaded}").exists()
+    assert not Path(f"/proc/{loaded}").exists()
 
 
 def test_a_scene_told_wrong_is_named() -> None:
@@ -131,7 +145,7 @@ def test_told_to_end_it_stops_its_nodes(command: list[str], tmp_path: Path) -> N
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(60) == 130
         assert b"interrupted" in demo.stderr.read()
-    deadline = time.monotonic() + 20  # what it has killed may take a moment to be gone on a busy machine
+    deadline = time.monotonic() + 60  # what it has killed may take a moment to be gone on a busy machine
     while processes_of(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not processes_of(folder)

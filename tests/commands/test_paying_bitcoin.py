@@ -233,6 +233,26 @@ def test_the_first_attempt_may_be_the_one_that_counts(open_bitcoindesk: Open) ->
     assert (desk.show("a")["txid"], desk.got(desk.show("a")["destination"])) == (first, 10_000_000)
 
 
+@pytest.mark.parametrize("what", ["bump", "kill"])
+def test_what_its_recipient_has_spent_already_is_replaced_too(open_bitcoindesk: Open, what: str) -> None:
+    """M52: a replacement pays for all that it evicts; no node would take it otherwise."""
+    desk = open_bitcoindesk(coins=("1",))
+    desk.submit(a="0.1")
+    desk.pay()
+    shown = desk.show("a")
+    to = desk.node.rpc("getnewaddress", "", "bech32", wallet="miner")
+    coin = {"txid": shown["txid"], "vout": shown["vout"]}
+    raw = desk.node.rpc("createrawtransaction", [coin], [{to: "0.09995"}])
+    child = desk.node.rpc("signrawtransactionwithwallet", raw, wallet="miner")["hex"]
+    desk.node.rpc("sendrawtransaction", child)
+    assert desk.run("withdraw", what, "a", "--operator", "ops").exit_code == 0
+    (waits,) = desk.node.rpc("getrawmempool")
+    assert waits != shown["txid"]
+    assert desk.node.rpc("getmempoolentry", waits)["fees"]["base"] * 10**8 > 5_000
+    desk.node.mine(3)
+    assert desk.pay() == {"a": "final" if what == "bump" else "cancelled"}
+
+
 def test_what_is_killed_comes_back_to_us(open_bitcoindesk: Open) -> None:
     desk = open_bitcoindesk(coins=("1",))
     desk.submit(a="0.1", b="0.2")

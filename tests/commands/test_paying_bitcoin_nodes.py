@@ -174,6 +174,18 @@ def test_a_coin_that_another_node_holds_for_spent_is_not_paid_from(fleet: Fleet)
     assert fleet.desk.node.rpc("listlockunspent", wallet="hot") == []
 
 
+def test_a_node_that_does_not_watch_the_wallet_is_told(fleet: Fleet) -> None:
+    """What it could have seen is missed, and nobody would know."""
+    fleet.second.rpc("unloadwallet", "hot")
+    fleet.desk.submit(a="0.1")
+    assert fleet.desk.pay(6) == {"a": "broadcast"}
+    done = fleet.desk.run("withdraw", "run")
+    assert (done.exit_code, "has no wallet hot: `cryptosupport wallet import hot`" in done.stderr) == (6, True)
+    assert fleet.desk.run("wallet", "import", "hot").exit_code == 0
+    assert fleet.desk.pay() == {}
+    final(fleet, "a")
+
+
 def test_a_node_that_is_down_keeps_nothing_from_being_paid(fleet: Fleet) -> None:
     fleet.second.kill()
     fleet.desk.submit(a="0.1")

@@ -27,7 +27,7 @@ def watched(command: list[str], *arguments: str, results: Path) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
     return shown.decode()
 
 

@@ -15,7 +15,10 @@ from tests.chains.evmkit import OTHER, TXID, node_of, transaction
 from tests.conftest import Configs, Program
 from tests.hostile import Exchange, HostileNode, Reply, honest, too_many_requests
 
-SILENT = Reply(b"{}", delay=8)
+SILENT = Reply(b"{}", delay=60)
+"""So long that nobody who waits for it goes unnoticed, also on a busy machine."""
+AT_ONCE = 45
+"""Fewer seconds than that."""
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def stopped(
         time.sleep(after)
         process.send_signal(by)
         sent = time.monotonic()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
     return process.returncode, out, err, time.monotonic() - sent
 
 
@@ -55,7 +58,7 @@ def test_connections_are_closed_at_the_end(configs: Configs, node: HostileNode) 
     assert all(health.node for health in chain.health())
     assert node.open_connections == 1
     context.close()
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 30
     while node.open_connections and time.monotonic() < ends:
         time.sleep(0.01)
     assert node.open_connections == 0
@@ -67,7 +70,7 @@ def test_timeout_does_not_wait_for_the_node(run: Program, configs: Configs, node
     node.always(trouble)
     began = time.monotonic()
     done = run("tx", "status", TXID, OTHER, "--wait", "--timeout", "1s", "-o", "jsonl")
-    assert time.monotonic() - began < 7.5  # the node would have kept it for eight
+    assert time.monotonic() - began < AT_ONCE
     assert done.exit_code == 6
     assert [row["error"]["code"] for row in done.jsonl] == ["timeout" if trouble is SILENT else "rate_limited"] * 2
     assert len(node.requests) < 4
@@ -86,7 +89,7 @@ def test_a_look_that_the_timeout_cuts_short_leaves_the_state_that_is_known(
 
     node.always(silent_later)
     done = run("tx", "status", TXID, "--wait", "--timeout", "2s", "--json")
-    assert time.monotonic() - began < 7.5
+    assert time.monotonic() - began < AT_ONCE
     assert (done.exit_code, done.json["state"]) == (10, "pending")
 
 
@@ -112,7 +115,7 @@ def test_a_signal_ends_it_at_once_though_nodes_are_being_asked(
     configs({"dev": node.url})
     node.always(trouble)
     exit_code, out, err, seconds = stopped(command, TXID, OTHER, "--json", node=node, by=by, after=0.3)
-    assert seconds < 5  # the node would have kept it for eight
+    assert seconds < AT_ONCE
     assert (exit_code, json.loads(out)) == (code, [])
     assert json.loads(err) == {"error": {"code": "interrupted", "message": "interrupted", "exit_code": code}}
 

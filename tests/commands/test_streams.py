@@ -33,7 +33,7 @@ def shell(command: list[str], *arguments: str | bytes, redirect: str, **env: str
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=os.environ | env,
-        timeout=30,
+        timeout=90,
         check=False,
     )
 

@@ -1,4 +1,4 @@
-"""`sweep` and `cold`: what hot wallets have beyond what they need goes to the cold, each time once, on real nodes."""
+"""`sweep`: what hot wallets have beyond what they need goes to the cold, each time once, on real nodes."""
 
 from __future__ import annotations
 
@@ -8,80 +8,31 @@ from typing import Any
 
 import pytest
 
-from cryptosupport.context import Context
-from cryptosupport.desk.sweep import sweep
 from cryptosupport.outside.keyrings import set_password
 from cryptosupport.outside.locks import lock
 from cryptosupport.outside.nodes import Anvil
 from tests.chains.evm_paying import tokens
 from tests.chains.evm_paying.kit import CONTRACT
 from tests.commands.bitcoindesk import KINDS, Bitcoindesk, open_bitcoindesk
-from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, KEY, Paydesk, open_desk, paydesk, sealed, with_people
-from tests.conftest import Run
+from tests.commands.payingdesk import ANN, BEN, ETHER, HOT, KEY, Paydesk, open_desk, paydesk, sealed
+from tests.commands.sweepdesk import (
+    BOUNDS,
+    TOKEN,
+    WHOLE,
+    Desk,
+    add_float,
+    add_settings,
+    arrived,
+    bitcoin_cold,
+    change_place,
+    planned,
+    recorded,
+    register,
+    swept,
+    units,
+)
 
 __all__ = ["open_bitcoindesk", "open_desk", "paydesk", "sealed"]  # fixtures
-
-Desk = Paydesk | Bitcoindesk
-COLD = f'[cold]\nchain = "ethereum"\nrole = "cold"\naddress = "{BEN}"\n'
-TOKEN = f'[assets.USDT]\ndecimals = 6\ncontract = "{CONTRACT}"\n'
-BOUNDS = 'floor = "10"\ntarget = "20"\nceiling = "40"'
-WHOLE = f'{BOUNDS}\ntest_sweep = "1000"\ncooldown = "0s"'
-"""Bounds whose first sweep is no small one."""
-
-
-def add_float(desk: Desk, symbol: str = "ETH", text: str = BOUNDS, cold: str = COLD) -> None:
-    """A float of the hot wallet, and where it is swept."""
-    path = desk.folder / "configs" / "wallets.toml"
-    text = f'{path.read_text(encoding="utf-8")}[hot.float.{symbol}]\n{text}\nsweep_to = "cold"\n{cold}'
-    path.write_text(text, encoding="utf-8")
-
-
-def add_settings(desk: Desk, text: str) -> None:
-    """More of desk.toml."""
-    path = desk.folder / "configs" / "desk.toml"
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    path.write_text(before + text, encoding="utf-8")
-    path.chmod(0o600)
-
-
-def cold(desk: Desk, what: str, who: str, code: int) -> Run:
-    done = desk.run("cold", what, "--operator", who, "--json")
-    assert done.exit_code == code, done.stdout + done.stderr
-    return done
-
-
-def register(desk: Desk) -> None:
-    """alice and carol sign the cold wallets of wallets.toml; they count at once."""
-    add_settings(desk, '[approvals]\nlock = "1ms"\n')
-    with_people(desk)
-    cold(desk, "propose", "alice", 9)
-    cold(desk, "sign", "carol", 0)
-
-
-def planned(desk: Desk, code: int = 0) -> dict[str, Any]:
-    done = desk.run("sweep", "plan", "hot", "--json")
-    assert done.exit_code == code, done.stderr
-    found: dict[str, Any] = done.json[0] if isinstance(done.json, list) else done.json
-    return found
-
-
-def swept(desk: Desk, code: int = 0) -> dict[str, str]:
-    """One pass; the states of the sweeps that it moved."""
-    done = desk.run("sweep", "run", "-o", "jsonl")
-    assert done.exit_code == code, (done.exit_code, done.stdout, done.stderr)
-    return {each["request_id"]: each["state"] for each in done.jsonl}
-
-
-def units(plan: dict[str, Any], *names: str) -> list[int]:
-    return [int(plan[name]["base_units"]) for name in names]
-
-
-def arrived(desk: Paydesk) -> int:
-    """The first sweep, which is a small one, has arrived; how much it moved."""
-    assert swept(desk) == {"sweep:hot:ETH:1": "confirming"}
-    desk.settle()
-    assert swept(desk) == {"sweep:hot:ETH:1": "final"}
-    return desk.balance(BEN)
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
@@ -186,16 +137,6 @@ def test_a_node_that_is_down_is_told_and_nothing_is_guessed(paydesk: Paydesk) ->
     assert (plan["verdict"], plan["asset"]) == (None, None)
     assert plan["error"]
     assert swept(paydesk, 6) == {}
-
-
-def bitcoin_cold(desk: Bitcoindesk) -> str:
-    """A float of a wallet on Bitcoin, and its cold address."""
-    to: str = desk.node.rpc("getnewaddress", "", "bech32", wallet="miner")
-    cold = f'[cold]\nchain = "bitcoin"\nrole = "cold"\naddress = "{to}"\n'
-    bounds = 'floor = "1"\ntarget = "2"\nceiling = "2.5"\nfee_reserve = "0"\ntest_sweep = "9"\ncooldown = "0s"'
-    add_float(desk, "BTC", bounds, cold)
-    register(desk)
-    return to
 
 
 def test_on_bitcoin_the_small_coins_go_and_the_large_one_stays(open_bitcoindesk: Callable[..., Bitcoindesk]) -> None:
@@ -317,17 +258,6 @@ def test_a_sweep_that_the_wallet_has_no_surplus_for_any_more_ends_and_nobody_wai
     assert paydesk.balance(BEN) == 0
 
 
-def recorded(desk: Paydesk) -> None:
-    """The sweep is recorded, and the pass ends before it is paid."""
-    context = Context()
-    context.options.configs, context.options.data = str(desk.folder / "configs"), str(desk.folder / "data")
-    (swept,) = context.swept(["hot"])
-    own, floats = swept
-    (made,) = sweep(context.sweeping([swept]), context.premises(), own, floats, context.payer("hot"), [])
-    assert made.state == "approved"
-    context.close()
-
-
 def test_a_pass_is_told_to_prometheus_to_doctor_and_to_the_log(paydesk: Paydesk) -> None:
     add_float(paydesk)
     register(paydesk)
@@ -425,110 +355,3 @@ def test_what_is_on_its_way_counts_once_and_is_hot_until_it_arrives(
     assert "21.01%" in table
     assert any(each in table for each in ("░", "."))
     assert desk.run("wallet", "balance", "hot", "--split").exit_code == 2
-
-
-# -- where it may go -------------------------------------------------------------------------------------------------
-
-
-def test_nothing_goes_to_a_place_that_two_people_have_not_signed(paydesk: Paydesk) -> None:
-    add_float(paydesk)
-    add_settings(paydesk, '[approvals]\nlock = "1ms"\n')
-    with_people(paydesk)
-    for _ in range(2):
-        assert swept(paydesk, 3) == {}
-        cold(paydesk, "propose", "alice", 9)  # the same person twice is one
-    refusals = [each["facts"] for each in paydesk.run("audit", "log", "-o", "jsonl").jsonl if each["kind"] == "refused"]
-    assert any("cold is not registered" in str(each) for each in refusals)
-    done = paydesk.run("cold", "sign", "--operator", "bob")
-    assert (done.exit_code, "this takes compliance or ops" in done.stderr) == (3, True)
-    cold(paydesk, "sign", "carol", 0)
-    assert swept(paydesk) == {"sweep:hot:ETH:1": "confirming"}
-
-
-def test_a_new_place_waits_for_its_time(paydesk: Paydesk) -> None:
-    add_float(paydesk)
-    with_people(paydesk)
-    cold(paydesk, "propose", "alice", 9)
-    told = cold(paydesk, "sign", "carol", 9).json
-    assert "its time" in told["waits_for"]
-    assert told["loosens"] == [f"cold on ethereum becomes a place for sweeps: {BEN}"]
-    cold_list = paydesk.run("cold", "list", "--json").json
-    assert [(each["name"], each["state"]) for each in cold_list] == [("cold", "proposed")]
-    assert paydesk.run("cold", "activate").exit_code == 9
-    assert swept(paydesk, 3) == {}
-
-
-def change_place(desk: Paydesk) -> None:
-    """Somebody edits the cold address in wallets.toml."""
-    path = desk.folder / "configs" / "wallets.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace(BEN, ANN), encoding="utf-8")
-
-
-def test_a_place_that_was_changed_in_the_settings_gets_nothing(paydesk: Paydesk) -> None:
-    add_float(paydesk, text=WHOLE)
-    register(paydesk)
-    change_place(paydesk)
-    done = paydesk.run("sweep", "run")
-    assert done.exit_code == 3
-    assert f"cold was changed: wallets.toml has {ANN} on ethereum, and two people signed {BEN}" in done.stderr
-    assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (0, 0)
-    states = {each["state"] for each in paydesk.run("cold", "list", "--json").json}
-    assert states == {"in force", "changed"}
-
-
-def test_a_sweep_that_is_reserved_is_not_signed_once_its_place_is_changed(paydesk: Paydesk) -> None:
-    add_float(paydesk, text=WHOLE)
-    register(paydesk)
-    assert paydesk.run("keys", "delete", "hot", "--force", "--yes").exit_code == 0
-    assert swept(paydesk, 8) == {"sweep:hot:ETH:1": "reserved"}
-    set_password("hot", KEY)
-    change_place(paydesk)
-    done = paydesk.run("withdraw", "run")
-    assert (done.exit_code, "cold is in wallets.toml no more, or was changed there" in done.stderr) == (3, True)
-    assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (0, 0)
-
-
-def test_a_place_that_two_people_take_out_gets_nothing_at_once(paydesk: Paydesk) -> None:
-    add_float(paydesk, text=WHOLE)
-    register(paydesk)
-    path = paydesk.folder / "configs" / "wallets.toml"
-    text = path.read_text(encoding="utf-8")
-    other = text.replace("[cold]", "[other]").replace(BEN, ANN).replace('sweep_to = "cold"', 'sweep_to = "other"')
-    path.write_text(other, encoding="utf-8")
-    add_settings(paydesk, "")
-    cold(paydesk, "propose", "alice", 9)
-    cold(paydesk, "sign", "carol", 0)
-    path.write_text(text, encoding="utf-8")
-    assert swept(paydesk, 3) == {}
-    assert (paydesk.balance(ANN), paydesk.balance(BEN)) == (0, 0)
-
-
-def test_a_place_whose_keys_the_desk_has_is_not_cold(paydesk: Paydesk) -> None:
-    """Else the wallet would pay fees to sweep to itself."""
-    add_float(paydesk, cold=COLD.replace(BEN, HOT.lower()))
-    with_people(paydesk)
-    done = paydesk.run("cold", "propose", "--operator", "alice")
-    assert (done.exit_code, "cold is the wallet hot itself, which is not cold" in done.stderr) == (3, True)
-
-
-def test_what_nobody_can_spend_from_gets_nothing_though_two_have_signed_it(paydesk: Paydesk) -> None:
-    add_float(paydesk, text=WHOLE, cold=COLD.replace(BEN, "0x000000000000000000000000000000000000dEaD"))
-    register(paydesk)
-    done = paydesk.run("sweep", "run")
-    assert (done.exit_code, "hot is not swept: nobody holds a key for 0x0000" in done.stderr) == (3, True)
-    assert paydesk.run("withdraw", "list", "-o", "jsonl").jsonl == []
-
-
-@pytest.mark.parametrize("field", ["request_id", "customer"])
-def test_no_request_from_outside_passes_for_a_sweep(paydesk: Paydesk, field: str) -> None:
-    facts = {"request-id": "w-1", "customer": "c", "asset": "ETH", "chain": "ethereum", "amount": "1"}
-    facts |= {"destination": ANN, field.replace("_", "-"): "sweep:hot:ETH:1"}
-    done = paydesk.run("withdraw", "submit", *(part for key, text in facts.items() for part in (f"--{key}", text)))
-    assert (done.exit_code, "is kept for the desk's own sweeps" in done.stderr) == (2, True)
-
-
-def test_without_operators_nothing_is_swept(paydesk: Paydesk) -> None:
-    add_float(paydesk)
-    assert swept(paydesk, 3) == {}
-    done = paydesk.run("cold", "propose", "--operator", "alice")
-    assert (done.exit_code, "there are no operators" in done.stderr) == (8, True)

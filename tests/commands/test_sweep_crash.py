@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.commands.payingdesk import ETHER, HOT, KEY, Paydesk, open_desk, sealed
 from tests.commands.payinglife import NODE
-from tests.commands.test_sweep import WHOLE, add_float, register
+from tests.commands.sweepdesk import WHOLE, add_float, register
 from tests.conftest import ROOT, Tell
 from tests.crashing import say
 

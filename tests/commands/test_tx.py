@@ -378,7 +378,7 @@ def test_waiting_interrupted_prints_what_is_known_and_exits_130(
     ) as process:
         time.sleep(3)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=90)
     assert process.returncode == 130
     assert json.loads(out)["state"] == "pending"
     assert json.loads(err)["error"]["code"] == "interrupted"

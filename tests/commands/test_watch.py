@@ -47,9 +47,9 @@ class Worker:
 
     def wait(self) -> int:
         """Its exit code, when it has said all."""
-        code = self.process.wait(30)
+        code = self.process.wait(90)
         for reader in self.readers:
-            reader.join(10)
+            reader.join(30)
         return code
 
     @property
@@ -68,7 +68,7 @@ def working(desk: Paydesk, *options: str) -> Iterator[Worker]:
             worker.end(signal.SIGKILL)
 
 
-def until(what: Callable[[], bool], seconds: float = 30) -> None:
+def until(what: Callable[[], bool], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end

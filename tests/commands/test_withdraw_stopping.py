@@ -58,7 +58,7 @@ def test_a_signal_between_batches_leaves_what_was_recorded_and_a_whole_list(
             told += (piece := process.stdout.read1())  # type: ignore[attr-defined]
             assert piece, "it has ended"
         process.send_signal(by)
-        rest, complaint = process.communicate(timeout=30)
+        rest, complaint = process.communicate(timeout=90)
     assert process.returncode == code
     rows = json.loads(told + rest)
     assert [row["state"] for row in rows] == ["approved", "approved"]
@@ -77,7 +77,7 @@ def killed(command: list[str], source: Path, by: signal.Signals) -> list[dict[st
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(by)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=90)
     whole = (first + rest).rpartition(b"\n")[0]
     return [json.loads(line) for line in whole.splitlines()]
 

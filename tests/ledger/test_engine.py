@@ -250,7 +250,7 @@ def test_who_waits_goes_on_as_soon_as_the_ledger_is_free(
         time.sleep(0.7)
         assert waiting.poll() is None
         connection.execute(update(book).values(last_id=10))
-    assert (waiting.wait(20), booked(ledger_engine)) == (0, 11)
+    assert (waiting.wait(90), booked(ledger_engine)) == (0, 11)
     waiting.stdout.close()
 
 
@@ -265,7 +265,7 @@ def test_ctrl_c_is_heard_while_another_run_has_the_ledger(
         assert waiting.stdout.readline() == b"begins\n"
         time.sleep(0.3)
         waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(10) == -signal.SIGINT  # well before the 60 s are over
+        assert waiting.wait(45) == -signal.SIGINT  # well before the 60 s are over
         waiting.stdout.close()
     assert booked(ledger_engine) == 0
 
@@ -275,7 +275,7 @@ def test_a_run_that_is_killed_leaves_nothing_half_written(
 ) -> None:
     schema.ready(ledger_engine)
     killed = start(ADD_ONE.replace("print('ends')", "os.kill(os.getpid(), 9)"), ledger_url, str(tmp_path / "data"))
-    assert killed.wait(20) == -signal.SIGKILL
+    assert killed.wait(90) == -signal.SIGKILL
     assert killed.stdout is not None
     killed.stdout.close()
     with writing(ledger_engine) as connection:

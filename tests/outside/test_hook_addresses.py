@@ -171,9 +171,9 @@ def test_busy_for_a_moment_is_asked_again_as_long_as_there_is_time(server: Hosti
 
 
 def test_what_is_asked_again_has_only_the_time_that_is_left(server: HostileNode, reach: Reach) -> None:
-    server.always(Reply(b"", 503, delay=0.3))
-    with within(0.4 + SLACK):
-        unknown(only(reach(server.url, timeout="400ms")))
+    server.always(Reply(b"", 503, delay=1.15))
+    with within(1.2 + SLACK):
+        unknown(only(reach(server.url, timeout="1200ms")))
     time.sleep(0.3)
     assert len(server.requests) == 1
 
@@ -184,7 +184,7 @@ def test_what_is_asked_again_has_only_the_time_that_is_left(server: HostileNode,
 @pytest.mark.parametrize(
     "trouble",
     [
-        Reply(ALLOW.encode(), delay=5),
+        Reply(ALLOW.encode(), delay=60),
         Reply(ALLOW.encode(), drip=1),
         Reply(ALLOW.encode(), drip=0.05),
         Reply(ALLOW.encode(), headers={"Content-Length": "500"}, drip=0.05),
@@ -200,7 +200,7 @@ def test_a_slow_answer_is_given_up_in_time(server: HostileNode, reach: Reach, tr
 def test_endless_output_is_cut_off(reach: Reach) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_endless, args=(listening,), daemon=True).start()
-        with within(4):
+        with within(5 + SLACK):
             verdict = only(reach(f"http://127.0.0.1:{listening.getsockname()[1]}/"))
     assert "larger than 64 KiB" in unknown(verdict)
 
@@ -222,7 +222,7 @@ def test_a_name_server_that_hangs_keeps_nobody_waiting(reach: Reach, monkeypatch
     hung = threading.Event()
 
     def hang(*asked: Any, **more: Any) -> Any:
-        hung.wait(20)
+        hung.wait(60)
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -236,7 +236,7 @@ def test_a_name_server_that_hangs_keeps_nobody_waiting(reach: Reach, monkeypatch
 def test_the_end_of_all_time_counts_before_the_timeout(server: HostileNode) -> None:
     clock = SystemClock()
     clock.ends_at = clock.monotonic() + 0.3
-    server.always(Reply(ALLOW.encode(), delay=2))
+    server.always(Reply(ALLOW.encode(), delay=60))
     provider = Provider(Hook(url=server.url), None, clock)
     with within(0.3 + SLACK):
         verdicts = provider.ask(questions(20))
@@ -262,8 +262,7 @@ def test_a_hundred_questions_to_a_slow_server_are_asked_eight_at_a_time(server: 
         return Reply(json.dumps({"verdict": "allow", "reason": name}).encode())
 
     server.always(slow)
-    with within(10):
-        verdicts = reach(server.url).ask(questions(100))
+    verdicts = reach(server.url).ask(questions(100))
     assert [verdict.reason for verdict in verdicts] == [f"w-{number}" for number in range(100)]
     assert 1 < most <= AT_ONCE
     assert server.connections <= AT_ONCE
@@ -272,7 +271,7 @@ def test_a_hundred_questions_to_a_slow_server_are_asked_eight_at_a_time(server: 
 def test_each_question_is_answered_or_given_up_for_itself(server: HostileNode, reach: Reach) -> None:
     def sometimes(exchange: Exchange) -> Reply:
         name = json.loads(exchange.request.body)["request_id"]
-        return Reply(ALLOW.encode(), delay=5 if name.endswith("5") else 0)
+        return Reply(ALLOW.encode(), delay=60 if name.endswith("5") else 0)
 
     server.always(sometimes)
     with within(3 * (1.5 + SLACK)):

@@ -187,8 +187,7 @@ def test_bytes_that_are_no_utf8_hold(tmp_path: Path) -> None:
     ],
 )
 def test_a_program_that_fails_holds_whatever_it_has_said(tmp_path: Path, text: str, why: str) -> None:
-    with within(2):
-        assert unknown(only(asking(script(tmp_path / "screen", text)))) == f"screen: {why}"
+    assert unknown(only(asking(script(tmp_path / "screen", text), timeout="30s"))) == f"screen: {why}"
 
 
 def test_64_kib_are_still_an_answer(tmp_path: Path) -> None:
@@ -234,14 +233,14 @@ def test_a_program_that_hangs_is_ended_in_time_with_all_that_it_started(tmp_path
 
 def test_an_answer_counts_though_something_is_left_behind_that_keeps_the_pipes_open(tmp_path: Path) -> None:
     text = f"sleep 60 &\necho $! > {tmp_path}/pid\ncat > /dev/null\necho '{ALLOW}'"
-    with within(2):
-        assert only(asking(script(tmp_path / "screen", text), timeout="10s")) == CLEAN
+    with within(40):
+        assert only(asking(script(tmp_path / "screen", text), timeout="50s")) == CLEAN
     left = int((tmp_path / "pid").read_text(encoding="utf-8"))
     assert eventually(lambda: not is_running(left))
 
 
 def test_what_is_left_behind_in_a_session_of_its_own_keeps_nobody_waiting(tmp_path: Path) -> None:
-    text = f"setsid sleep 3 &\necho $! > {tmp_path}/pid\nsleep 60"
+    text = f"setsid sleep 60 &\necho $! > {tmp_path}/pid\nsleep 60"
     with within(SECONDS + SLACK):
         assert "no answer" in unknown(only(asking(script(tmp_path / "screen", text), timeout=SHORT)))
     os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), signal.SIGKILL)
@@ -281,10 +280,9 @@ def test_ctrl_c_leaves_no_program_behind(tmp_path: Path, received_by: str) -> No
     )
     with subprocess.Popen([sys.executable, "-c", asks], stderr=subprocess.DEVNULL) as process:
         pids = tmp_path / "pids"
-        assert eventually(lambda: pids.exists() and pids.read_text(encoding="utf-8").count("\n") == AT_ONCE, 20)
+        assert eventually(lambda: pids.exists() and pids.read_text(encoding="utf-8").count("\n") == AT_ONCE)
         process.send_signal(signal.SIGINT)
-        with within(3):
-            process.wait(10)
+        process.wait(40)  # the programs would go on for a minute
     assert not any(is_running(int(pid)) for pid in pids.read_text(encoding="utf-8").split())
 
 
@@ -297,8 +295,7 @@ def test_a_hundred_questions_to_a_slow_program_are_asked_eight_at_a_time(tmp_pat
         f'rm {tmp_path}/open.$$\nread -r asked\necho "$asked" | sed \'s/.*"request_id": "\\([^"]*\\)".*/'
         '{"verdict": "allow", "reason": "\\1"}/\''
     )
-    with within(20):
-        verdicts = asking(script(tmp_path / "screen", text)).ask(questions(100))
+    verdicts = asking(script(tmp_path / "screen", text), timeout="30s").ask(questions(100))
     assert [verdict.reason for verdict in verdicts] == [f"w-{number}" for number in range(100)]
     counts = [int(line) for line in (tmp_path / "counts").read_text(encoding="utf-8").split()]
     assert 1 < max(counts) <= AT_ONCE
@@ -306,8 +303,8 @@ def test_a_hundred_questions_to_a_slow_program_are_asked_eight_at_a_time(tmp_pat
 
 def test_each_question_is_answered_or_given_up_for_itself(tmp_path: Path) -> None:
     text = f'read -r asked\ncase "$asked" in *w-*5\\"*) sleep 60;; esac\necho \'{ALLOW}\''
-    with within(4 * (2 + SLACK)):
-        verdicts = asking(script(tmp_path / "screen", text), timeout="2s").ask(questions(30))
+    with within(3 + 2 * SLACK):
+        verdicts = asking(script(tmp_path / "screen", text), timeout="3s").ask(questions(30))
     assert [number for number, verdict in enumerate(verdicts) if verdict.unknown] == [5, 15, 25]
     assert all(verdict == CLEAN for verdict in verdicts if not verdict.unknown)
 
@@ -344,4 +341,4 @@ def test_the_same_question_is_asked_once_and_asked_again_while_nobody_answers(tm
 def test_nothing_asked_is_nothing_started() -> None:
     begun = time.monotonic()
     assert asking("/no/such/program").ask([]) == []
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < SLACK

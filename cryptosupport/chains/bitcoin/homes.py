@@ -47,6 +47,7 @@ class Homes:
         self._name, self._kind = name, kind
         self._homes: list[_Home] = []
         self._failed_at: dict[JsonRpcNode, float] = {}
+        self._blind: dict[JsonRpcNode, str] = {}
 
     @property
     def nodes(self) -> list[JsonRpcNode]:
@@ -72,6 +73,11 @@ class Homes:
         if not self._homes:
             return self.look()
         return max(self._homes, key=lambda each: each.height).wallet  # the first one of those
+
+    @property
+    def blind(self) -> list[str]:
+        """Which of them do not watch the wallet, in words: what they could have seen is missed."""
+        return list(self._blind.values())
 
     def spends(self, required: int) -> tuple[Spend, ...]:
         """The transactions that spent what the wallet had, as any of them saw it: those of the best one first.
@@ -114,7 +120,10 @@ class Homes:
             if isinstance(answer, NodeFailed):
                 failures.append(answer)
                 self._failed_at[node] = self._clock.monotonic()
+                if answer.reason == "no_wallet":
+                    self._blind[node] = answer.message
             else:
+                self._blind.pop(node, None)
                 found.append(answer)
         if not found:
             raise NodesFailed(self._rules.chain, tuple(failures))

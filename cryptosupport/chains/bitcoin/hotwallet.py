@@ -13,7 +13,7 @@ import msgspec
 
 from cryptosupport.chains.bitcoin.mempool import amount
 from cryptosupport.chains.bitcoin.wallets import wallet_path
-from cryptosupport.chains.bitcoin.wire import HASH, Balances, WalletInfo
+from cryptosupport.chains.bitcoin.wire import HASH, Balances, Entry, WalletInfo
 from cryptosupport.domain.errors import NodeFailed
 from cryptosupport.domain.paying import Spend
 from cryptosupport.transport import Call, JsonRpcNode, RpcFault, decode
@@ -197,6 +197,15 @@ class HotWallet:
             if info.ismine and len(parts) > 2 and parts[-1].isdigit() and parts[-2] in ("0", "1"):
                 found[address] = parts[-2] == "1", int(parts[-1])
         return found
+
+    def evicted(self, txids: Sequence[str]) -> int:
+        """The fees that a miner loses by what replaces these attempts, in satoshis: of the one that waits, and of all
+        that anybody has spent of it since.
+        """
+        answers = self._batch(*(Call("getmempoolentry", (each,)) for each in txids))
+        waiting = (self._read(each, Entry).fees for each in answers if not isinstance(each, RpcFault))
+        told = (fees.descendant if bytes(fees.descendant) else fees.base for fees in waiting)
+        return max((amount(each, self._node.name) for each in told), default=0)
 
     def block_at(self, height: int) -> str:
         """The hash of the block at a height; "" where the chain does not come so far."""

@@ -137,6 +137,7 @@ class BitcoinPayer:
         troubles: list[str] = []
         home = self._homes.look()  # another node may have come furthest by now
         self._ask_first(home)
+        troubles += self._homes.blind
         seen = self._seen(payouts, troubles)
         self._claimed = {_outpoint(claim) for each in payouts if each.step not in OVER for claim in each.claims}
         planned = {_planned(each).txid for payout in payouts for each in payout.attempts if each.raw is None}
@@ -326,7 +327,8 @@ class BitcoinPayer:
         total = sum(each.satoshis for each in previous.values())
         spending = Spending(self._watched.kind, len(inputs), total, tuple(paid), self._script(change))
         vsize = -(-spending.weight(with_change=True) // 4)
-        decided = drafting.raised(spending, payout.last.plan.max_fee, vsize, _rate_of(survey), self._caps)
+        evicted = home.evicted(_txids(payout))
+        decided = drafting.raised(spending, payout.last.plan.max_fee, vsize, _rate_of(survey), self._caps, evicted)
         if isinstance(decided, TooDear):
             return decided
         if most_fee is not None and decided.fee > most_fee:
@@ -348,7 +350,7 @@ class BitcoinPayer:
         previous = previous_of(home, inputs)
         total = sum(each.satoshis for each in previous.values())
         spending = Spending(self._watched.kind, len(inputs), total, (), self._script(change))
-        dearest = max(each.plan.max_fee for each in payout.attempts)
+        dearest = max(home.evicted(_txids(payout)), *(each.plan.max_fee for each in payout.attempts))
         decided = drafting.taken_back(spending, dearest, _rate_of(survey), self._caps)
         return decided if isinstance(decided, TooDear) else self._plan(home, inputs, [], decided, (change, index))
 
@@ -426,6 +428,10 @@ def _by_operator(settings: ChainSettings, nodes: Nodes, clock: Clock) -> list[tu
 def _planned(attempt: Attempt) -> Tx:
     """What an attempt is to be, before it is signed."""
     return unsigned_of(Planned.of(attempt.plan.text))
+
+
+def _txids(payout: Payout) -> list[str]:
+    return [each.txid for each in payout.attempts if each.txid is not None]
 
 
 def _rate_of(survey: Survey) -> int:

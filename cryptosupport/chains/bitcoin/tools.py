@@ -53,9 +53,13 @@ class BitcoinTools:
     def __init__(self, watched: Watched, most_rate: int | None = None) -> None:
         self.watched, self._most_rate = watched, most_rate
 
+    def check(self, text: str) -> None:
+        """Raise `Refused` for a plan's text that is not to be signed, whoever does that."""
+        _check_rate(_spend(text, self.watched), self.watched, self._most_rate)
+
     def sign(self, text: str, secret: str) -> bytes:
         """The signed transaction of a plan's text, each input signed and checked. Raises `Refused`, `BadSettings`."""
-        _check_rate(_spend(text, self.watched), self.watched, self._most_rate)
+        self.check(text)
         account = keys.account_of(secret, self.watched)
         if account is None:
             raise BadSettings(f"the wallet's key is not that of its descriptor {self.watched.source}")
