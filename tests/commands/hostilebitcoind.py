@@ -114,9 +114,8 @@ class Besieged(AnyDesk):
         return bool(self.node.rpc("getaddressinfo", address, wallet="hot")["ismine"])
 
     def recovers(self, *cancelled: str) -> None:
-        """Honest nodes, two passes and blocks: each is settled once, and no coin is kept by anything."""
+        """Honest nodes, a pass and blocks: each is settled once, and no coin is kept by anything."""
         self.honest_again()
-        self.run_pass(*cancelled)
         self.run_pass(*cancelled)
         self.ends_well(*cancelled)
         assert self.node.rpc("listlockunspent", wallet="hot") == []
