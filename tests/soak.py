@@ -34,8 +34,10 @@ MOST = {"ETH": 10**18, "USDT": 10**7, "BTC": 10**6}
 WORKERS = 4
 ENDS = {"final", "cancelled"}
 QUIET_SECONDS = 600
-TOLERATED = {0, 3, 4, 6, 7, 75, -signal.SIGKILL}
-"""How a command may end meanwhile: done, refused, nothing under way, unreachable, unknown, locked, killed."""
+TOLERATED = {0, 3, 4, 5, 6, 7, 75, -signal.SIGKILL}
+"""How a command may end meanwhile: done, refused, nothing under way, short of coins that are deep enough, unreachable,
+unknown, locked, killed.
+"""
 
 
 @dataclass

@@ -53,8 +53,9 @@ class BitcoinFleet(Fleet):
     def fund(self) -> None:
         for module in MODULES:
             import_module(module)
-        code, said = self.run("wallet", "import", *ENTROPY)
-        assert code == 0, said
+        for name in ENTROPY:
+            code, said = self.run("wallet", "import", name)
+            assert code == 0, said
         node = self.node
         node.rpc("createwallet", "miner")
         node.mine(110, node.rpc("getnewaddress", wallet="miner"))
@@ -62,7 +63,7 @@ class BitcoinFleet(Fleet):
             kind = {"wpkh": "bech32", "tr": "bech32m"}[KINDS[name]]
             to = [node.rpc("getnewaddress", "", kind, wallet=name) for _ in range(COINS)]
             node.rpc("sendmany", "", dict.fromkeys(to, 1), wallet="miner")
-        node.mine(1)
+        node.mine(3)
         node.rpc("unloadwallet", "miner")
         self._began = node.rpc("getblockcount")
 

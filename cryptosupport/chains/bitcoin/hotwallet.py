@@ -85,10 +85,12 @@ class NotEnough:
 
 
 class HotWallet:
-    """The wallet ``name`` of one node. Whatever it does raises `NodeFailed`."""
+    """The wallet ``name`` of one node, which spends coins that are ``deep`` blocks deep. Whatever it does raises
+    `NodeFailed`.
+    """
 
-    def __init__(self, node: JsonRpcNode, name: str, kind: str) -> None:
-        self._node, self._name, self._kind = node, name, kind
+    def __init__(self, node: JsonRpcNode, name: str, kind: str, deep: int) -> None:
+        self._node, self._name, self._kind, self._deep = node, name, kind, deep
         self._path = wallet_path(name)
 
     @property
@@ -106,21 +108,22 @@ class HotWallet:
         return amount(self._read(money, Balances).mine.trusted, self._node.name)
 
     def free(self) -> int:
-        """The satoshis in blocks that may be chosen."""
-        found = self._read(self._told("listunspent", 1), tuple[_Coin, ...])
+        """The satoshis that may be chosen."""
+        found = self._read(self._told("listunspent", self._deep), tuple[_Coin, ...])
         return sum(amount(each.amount, self._node.name) for each in found)
 
     def choose(self, outputs: Sequence[Mapping[str, str]], rate: int) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.
 
-        Only coins in blocks and change of our own, which is not to be replaced any more.
+        Only coins that no reorganisation takes away any more: a payment whose coin is gone with its block, as another
+        attempt of the payment that made it is in the new one, could neither be confirmed nor given up.
         """
         options = {
             "fee_rate": f"{rate // 1000}.{rate % 1000:03d}",
             "change_type": _CHANGE_TYPE[self._kind],
             "lockUnspents": True,
             "changePosition": len(outputs),
-            "minconf": 1,
+            "minconf": self._deep,
         }
         answer = self._ask(Call("walletcreatefundedpsbt", ([], list(outputs), 0, options, False)))
         if isinstance(answer, RpcFault):

@@ -169,7 +169,7 @@ class BitcoinPayer:
 
     def _wallet_at(self, node: Node) -> HotWallet:
         assert isinstance(node, JsonRpcNode)
-        wallet = HotWallet(node, self._wallet, self._watched.kind)
+        wallet = HotWallet(node, self._wallet, self._watched.kind, self._rules.required)
         wallet.holds()
         return wallet
 
