@@ -1,6 +1,6 @@
 # make demo    transactions of every fate on private nodes, requests of every kind at a desk, payments and their receipts
 # make crash   the program killed before and after all that it asks and writes, and run again; 2 to 16 workers at once
-# make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n chooses as before
+# make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n as before, CHAIN=bitcoin
 # make test    linters, types, import rules, tests against real nodes, coverage; SAMPLES=no: without those of make crash
 # make bench   the program beside web3.py, cast, bitcoind's wallet and the nodes' limits; PART=bitcoin for one part alone
 #
@@ -47,7 +47,7 @@ crash: .venv/.installed-test nodes
 
 .PHONY: soak
 soak: .venv/.installed-test nodes
-	$(PYTHON_IN_VENV) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(PYTHON_IN_VENV) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(CHAIN),--chain $(CHAIN))
 
 .PHONY: bench
 bench: .venv/.installed-test nodes

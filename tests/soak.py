@@ -1,9 +1,9 @@
-"""A desk under siege, as `make soak` does: `python -m tests.soak [--minutes N] [--seed N] [--ledger L]`.
+"""A desk under siege, as `make soak` does: `python -m tests.soak [--minutes N] [--seed N] [--ledger L] [--chain C]`.
 
-Several workers, bumps and kills run on a real chain, with blocks at their own pace, reorganisations, wiped pools and
-blocks that do not come. Processes are killed at random, signers too. When the time is over everybody is honest, until
-all is quiet; then the chain is asked what was paid. With the same seed the same things are chosen in the same order;
-what they meet differs from run to run.
+Several workers, bumps and kills run on a real chain, with blocks at their own pace, reorganisations, lost pools and
+blocks that do not come (`weather`). Processes are killed at random, signers and a bitcoind too. When the time is over
+everybody is honest, until all is quiet; then the chain is asked what was paid. With the same seed the same things are
+chosen in the same order; what they meet differs from run to run.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from cryptosupport.outside.nodes import NodeError, start_anvil
-from tests.commands.fleet import KEYS, Asked, Child, Fleet, unpaid_or_twice
+from tests.commands.bitcoinfleet import BitcoinFleet
+from tests.commands.fleet import Asked, Child, Fleet, unpaid_or_twice
 from tests.nodes.postgres import running
+from tests.weather import AnvilWeather, BitcoindWeather, Weather
 
-NODE = ("--block-time", "1", "--slots-in-an-epoch", "4")
-"""A block a second, and what is eight blocks old is final."""
-DEEPEST = 4
-"""Blocks that a reorganisation takes away: fewer than are needed for final."""
-DESK = '[bump]\nresend = "2s"\nafter = "4s"\n'
+DESK = '[bump]\nresend = "2s"\nafter = "4s"\n[batch]\nage = "0s"\n'
+CHAINS = ("ethereum", "bitcoin")
+MOST = {"ETH": 10**18, "USDT": 10**7, "BTC": 10**6}
+"""The largest amount of an asset that is asked for, in base units."""
 WORKERS = 4
 ENDS = {"final", "cancelled"}
 QUIET_SECONDS = 600
-TOLERATED = {0, 3, 4, 6, 7, 75, -signal.SIGKILL}
-"""How a command may end meanwhile: done, refused, nothing under way, unreachable, unknown, locked, killed."""
+TOLERATED = {0, 3, 4, 5, 6, 7, 75, -signal.SIGKILL}
+"""How a command may end meanwhile: done, refused, nothing under way, short of coins that are deep enough, unreachable,
+unknown, locked, killed.
+"""
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Siege:
     """What is done to the fleet, one thing after the other."""
 
     fleet: Fleet
+    weather: Weather
     choices: random.Random
     done: Counter[str] = field(default_factory=Counter)
     asked: list[Asked] = field(default_factory=list)
@@ -57,6 +60,7 @@ class Siege:
         }  # fmt: skip
         until = time.monotonic() + seconds
         while time.monotonic() < until:
+            self.weather.tick()
             (act,) = self.choices.choices(list(acts), list(acts.values()))
             act()
             time.sleep(self.choices.uniform(0, 0.25))
@@ -72,8 +76,8 @@ class Siege:
         """Some more withdrawals."""
         some = []
         for _ in range(self.choices.randint(1, 6)):
-            asset, most = self.choices.choice([("ETH", 10**18), ("USDT", 10**7)])
-            some.append(Asked(len(self.asked) + 1, self.choices.randint(1, most), asset))
+            asset = self.choices.choice(self.weather.assets)
+            some.append(Asked(len(self.asked) + 1, self.choices.randint(self.weather.least, MOST[asset]), asset))
             self.asked.append(some[-1])
         self._start("submit", "withdraw", "submit", "--input", str(self._file(some)), "-o", "jsonl")
 
@@ -101,26 +105,23 @@ class Siege:
 
     def kill_a_signer(self) -> None:
         """A signer dies, and comes back."""
-        self.fleet.serve(self.choices.choice(list(KEYS)))
+        self.fleet.serve(self.choices.choice(list(self.fleet.keys)))
         self.done["kills of signers"] += 1
 
     def reorganise(self) -> None:
         """Some blocks are gone, and what was in them."""
-        try:
-            self.fleet.node.rpc("anvil_reorg", self.choices.randint(1, DEEPEST), [])
-            self.done["reorganisations"] += 1
-        except NodeError:  # it is mining at this moment
-            self.done["reorganisations that failed"] += 1
+        done = self.weather.reorganise(self.choices.randint(1, self.weather.deepest))
+        self.done["reorganisations" if done else "reorganisations that failed"] += 1
 
     def wipe(self) -> None:
         """The node forgets what waits."""
-        self.fleet.node.rpc("anvil_dropAllTransactions")
-        self.done["wiped pools"] += 1
+        self.weather.wipe()
+        self.done[self.weather.wiped] += 1
 
     def stall(self) -> None:
         """No blocks come; the next time they come again."""
         self.stalled = not self.stalled
-        self.fleet.node.rpc("evm_setIntervalMining", 0 if self.stalled else 1)
+        self.weather.stall(self.stalled)
         self.done["stalls"] += self.stalled
 
     def _about(self, what: str) -> None:
@@ -140,7 +141,7 @@ class Siege:
     def be_quiet(self) -> dict[str, str]:
         """Everybody is honest, until nothing moves any more: how each withdrawal ended."""
         fleet = self.fleet
-        fleet.node.rpc("evm_setIntervalMining", 1)
+        self.weather.stall(False)
         while fleet.running:
             self.hear()
             time.sleep(0.05)
@@ -150,7 +151,7 @@ class Siege:
         until, states = time.monotonic() + QUIET_SECONDS, dict[str, str]()
         while time.monotonic() < until:
             code, said = fleet.run("withdraw", "run", "-o", "jsonl")
-            fleet.node.rpc("anvil_mine", "0xa")
+            self.weather.settle()
             states = fleet.states()
             if all(states.get(each.name) in ENDS for each in self.asked):
                 break
@@ -167,27 +168,32 @@ class Siege:
         self.done["paid"] = sum(state == "final" for state in states.values())
         self.done["cancelled"] = sum(state == "cancelled" for state in states.values())
         self.faults += unpaid_or_twice(fleet, self.asked, states)
-        if (sent := fleet.sent()) != len(self.asked):
-            self.faults.append(f"{len(self.asked)} withdrawals have one transaction each, and the chain has {sent}")
+        self.faults += fleet.miscounted(self.asked)
         for arguments in (("reconcile",), ("audit", "verify"), ("freeze", "list", "-o", "jsonl")):
             code, said = fleet.run(*arguments)
             if code or (arguments[0] == "freeze" and said.strip()):
                 self.faults.append(f"{' '.join(arguments)} ended with {code}: {said[-900:]}")
 
 
-def soak(folder: Path, seed: int, seconds: float, ledger: str) -> Siege:
+def soak(folder: Path, seed: int, seconds: float, ledger: str, chain: str) -> Siege:
     """Besiege a desk; what was done, and what is wrong in the end."""
     with ExitStack() as stack:
-        node = stack.enter_context(start_anvil(*NODE))
         url = "sqlite:///ledger.db"
         if ledger == "postgresql":
             server = stack.enter_context(running())
             url = server.url(server.create())
-        fleet = Fleet(folder, url, node, remote=ledger == "postgresql", desk=DESK)
+        fleet: Fleet
+        if chain == "bitcoin":
+            weather: Weather = stack.enter_context(BitcoindWeather(folder / "node"))
+            fleet = BitcoinFleet(folder, url, weather.node, remote=ledger == "postgresql", desk=DESK)
+            weather.moved = fleet.moved
+        else:
+            weather = stack.enter_context(AnvilWeather())
+            fleet = Fleet(folder, url, weather.node, remote=ledger == "postgresql", desk=DESK)
         stack.callback(fleet.close)
         fleet.open()
-        node.rpc("anvil_mine", hex(4 * DEEPEST))  # no reorganisation reaches what the wallets were given
-        siege = Siege(fleet, random.Random(seed))
+        weather.begin()
+        siege = Siege(fleet, weather, random.Random(seed))
         siege.last(seconds)
         siege.judge(siege.be_quiet())
         return siege
@@ -199,15 +205,17 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=5)
     options.add_argument("--seed", type=int, default=None)
     options.add_argument("--ledger", choices=["sqlite", "postgresql"], default=None)
+    options.add_argument("--chain", choices=CHAINS, default=None)
     options.add_argument("--under", type=Path, default=None, help="where its folder is made")
     given = options.parse_args()
     seed = given.seed if given.seed is not None else time.time_ns() % 1_000_000
     ledger = given.ledger or ("postgresql", "sqlite")[seed % 2]
+    chain = given.chain or CHAINS[seed // 2 % 2]
     signal.signal(signal.SIGTERM, _leave)
     folder = Path(tempfile.mkdtemp(prefix="cryptosupport-soak-", dir=given.under))
-    print(f"seed {seed}: {ledger}, {given.minutes:g} minutes, in {folder}", flush=True)
+    print(f"seed {seed}: {chain}, {ledger}, {given.minutes:g} minutes, in {folder}", flush=True)
     try:
-        siege = soak(folder, seed, given.minutes * 60, ledger)
+        siege = soak(folder, seed, given.minutes * 60, ledger, chain)
     except BaseException:
         print(f"seed {seed}: it did not come to its end; what there is of it is kept in {folder}", flush=True)
         raise

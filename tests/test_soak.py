@@ -33,18 +33,21 @@ def besiege(place: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
-def test_a_desk_under_siege_settles_each_withdrawal_once(place: Path, tell: Tell, ledger: str) -> None:
-    said, complaint = (siege := besiege(place, "--minutes", "0.15", "--ledger", ledger)).communicate(timeout=900)
+@pytest.mark.parametrize(
+    ("chain", "ledger"), [("ethereum", "sqlite"), ("ethereum", "postgresql"), ("bitcoin", "postgresql")]
+)
+def test_a_desk_under_siege_settles_each_withdrawal_once(place: Path, tell: Tell, chain: str, ledger: str) -> None:
+    siege = besiege(place, "--minutes", "0.15", "--ledger", ledger, "--chain", chain)
+    said, complaint = siege.communicate(timeout=900)
     for line in said.splitlines()[1:]:
-        tell("a short siege", f"{ledger}, {line}")
+        tell("a short siege", f"{chain}, {ledger}, {line}")
     assert siege.returncode == 0, (said, complaint)
     assert re.search(r"seed \d+: \d+ withdrawals, each settled exactly once; reconciled and verified", said)
     assert not list(place.glob("cryptosupport-soak-*"))
 
 
 def test_a_siege_that_is_broken_off_ends_all_that_it_started_and_says_where_it_was(place: Path) -> None:
-    siege = besiege(place, "--minutes", "5", "--ledger", "postgresql")
+    siege = besiege(place, "--minutes", "5", "--ledger", "postgresql", "--chain", "ethereum")
     assert siege.stdout is not None
     first = siege.stdout.readline()
     folder = Path(re.search(r", in (\S+)$", first.strip()).group(1))  # type: ignore[union-attr]

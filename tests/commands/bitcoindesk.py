@@ -38,11 +38,11 @@ class Bitcoindesk:
         self.owed: dict[str, int] = {}
 
     def fund(self, *coins: str) -> None:
-        """Give the hot wallet confirmed coins."""
+        """Give the hot wallet coins that are deep enough to be spent."""
         for each in coins:
             to = self.node.rpc("getnewaddress", "", self.change_type, wallet="hot")
             self.node.rpc("sendtoaddress", to, each, wallet="miner")
-        self.node.mine(1)
+        self.node.mine(3)
 
     @property
     def change_type(self) -> str:

@@ -160,7 +160,7 @@ class Satoshis:
     def fund(self, whole: int) -> None:
         to = [self.node.rpc("getnewaddress", "", "bech32", wallet="hot") for _ in range(whole)]
         self.node.rpc("sendmany", "", dict.fromkeys(to, 1), wallet="miner")
-        self.mine(1)
+        self.mine(3)
 
     def mine(self, blocks: int) -> None:
         self.node.mine(blocks, nobodys(10**6 + next(_numbers)))

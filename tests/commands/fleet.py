@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -23,9 +23,9 @@ from cryptosupport.chains.evm.signing import address
 from cryptosupport.commands import run
 from cryptosupport.outside.keyfile import FILE, PASSPHRASE
 from cryptosupport.outside.keyrings import set_password
-from cryptosupport.outside.nodes import Anvil
 from tests.chains.evm_paying import tokens
 from tests.chains.evm_paying.kit import CONTRACT
+from tests.commands.bitcoinlife import nobodys
 from tests.commands.payingdesk import ETHER, write_settings
 from tests.commands.payinglife import PAYING, await_signer
 from tests.commands.submitting import LOADED
@@ -59,12 +59,17 @@ class Fleet:
 
     folder: Path
     url: str
-    node: Anvil
+    node: Any
     remote: bool
     desk: str = ""
     running: list[Child] = field(default_factory=list)
     forked: list[Child] = field(default_factory=list)
     signers: dict[str, Child] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The wallets, and their keys."""
+        return KEYS
 
     def open(self) -> None:
         """Write settings, fund the wallets, and start the signers."""
@@ -72,25 +77,36 @@ class Fleet:
             import_module(module)
         place = '"socket:{folder}/run/{name}.sock"' if self.remote else '"env:KEY_{number}"'
         for configs, signer in (("configs", place), ("signer", '"keyring:{name}"')):
-            asset = f'[assets.USDT]\ndecimals = 6\ncontract = "{CONTRACT}"\n'
-            write_settings(self.folder / configs, f'["{self.node.url}"]', asset, self.url)
-            text = "".join(
-                f'[{name}]\nchain = "ethereum"\nrole = "hot"\naddress = "{SOURCES[name]}"\n'
-                f"signer = {signer.format(folder=self.folder, name=name, number=number)}\n"
-                + "".join(f'[{name}.caps.{of}]\nper_transaction = "10"\nper_hour = "99999"\n' for of in ("ETH", "USDT"))
-                for number, name in enumerate(KEYS)
-            )
-            (self.folder / configs / "wallets.toml").write_text(text, encoding="utf-8")
+            signers = {
+                name: signer.format(folder=self.folder, name=name, number=number)
+                for number, name in enumerate(self.keys)
+            }
+            self.write(self.folder / configs, signers)
             with (self.folder / configs / "desk.toml").open("a", encoding="utf-8") as file:
                 file.write(self.desk)
+        (self.folder / "log").mkdir()
+        self.fund()
+        if self.remote:
+            assert self.fork(self._hand_out_keys, "keys").ended(wait=True) == 0
+            for name in self.keys:
+                self.serve(name)
+
+    def write(self, configs: Path, signers: Mapping[str, str]) -> None:
+        """The settings of all wallets, each with its signer."""
+        asset = f'[assets.USDT]\ndecimals = 6\ncontract = "{CONTRACT}"\n'
+        write_settings(configs, f'["{self.node.url}"]', asset, self.url)
+        text = "".join(
+            f'[{name}]\nchain = "ethereum"\nrole = "hot"\naddress = "{SOURCES[name]}"\nsigner = {signer}\n'
+            + "".join(f'[{name}.caps.{of}]\nper_transaction = "10"\nper_hour = "99999"\n' for of in ("ETH", "USDT"))
+            for name, signer in signers.items()
+        )
+        (configs / "wallets.toml").write_text(text, encoding="utf-8")
+
+    def fund(self) -> None:
+        """Give the wallets what they are to pay."""
         for name in SOURCES.values():
             self.node.rpc("anvil_setBalance", name, hex(100_000 * ETHER))
         tokens.place(self.node, CONTRACT, tokens.HONEST, **dict.fromkeys(SOURCES.values(), 10**15))
-        (self.folder / "log").mkdir()
-        if self.remote:
-            assert self.fork(self._hand_out_keys, "keys").ended(wait=True) == 0
-            for name in KEYS:
-                self.serve(name)
 
     def fork(self, work: Callable[[], int], what: str) -> Child:
         """Do ``work`` in a process of its own; what it prints goes to a file."""
@@ -123,7 +139,7 @@ class Fleet:
 
         def work() -> int:
             if not self.remote:
-                os.environ |= {f"KEY_{number}": key for number, key in enumerate(KEYS.values())}
+                os.environ |= {f"KEY_{number}": key for number, key in enumerate(self.keys.values())}
             return run([*folders, *arguments])
 
         child = self.fork(work, what)
@@ -172,17 +188,29 @@ class Fleet:
 
     def states(self) -> dict[str, str]:
         """The state of each withdrawal."""
+        return {each["request_id"]: each["state"] for each in self.listed()}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All withdrawals."""
         code, text = self.run("withdraw", "list", "-o", "jsonl")
         assert code == 0, text
-        rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        return {each["request_id"]: each["state"] for each in rows}
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
-    def held(self, asset: str, of: str) -> int:
-        """What somebody has on the chain, in base units."""
+    def held(self, asked: Sequence[Asked]) -> list[int]:
+        """What the recipient of each has on the chain, in base units."""
+        return [self._held(each.asset, each.recipient) for each in asked]
+
+    def _held(self, asset: str, of: str) -> int:
         if asset == "ETH":
             return int(self.node.rpc("eth_getBalance", of, "latest"), 16)
         call = {"to": CONTRACT, "data": "0x70a08231" + of[2:].lower().rjust(64, "0")}
         return int(self.node.rpc("eth_call", call, "latest"), 16)
+
+    def miscounted(self, asked: Sequence[Asked]) -> list[str]:
+        """What is wrong with how many transactions there are, when each withdrawal has come to its end."""
+        if (sent := self.sent()) == len(asked):
+            return []
+        return [f"{len(asked)} withdrawals have one transaction each, and the chain has {sent}"]
 
     def sent(self) -> int:
         """How many transactions of the wallets are in blocks."""
@@ -195,7 +223,7 @@ class Fleet:
 
     def _hand_out_keys(self) -> int:
         self._with_keyring()
-        for name, key in KEYS.items():
+        for name, key in self.keys.items():
             set_password(name, key)
         return 0
 
@@ -216,23 +244,25 @@ class Asked:
     @property
     def recipient(self) -> str:
         """Whom it pays."""
+        if self.asset == "BTC":
+            return nobodys(0xA11CE0000000 + self.number)
         return to_checksum(f"0x{0xA11CE:020x}{self.number:020x}")
 
     @property
     def line(self) -> str:
         """The request."""
-        decimals = 18 if self.asset == "ETH" else 6
+        decimals, chain = {"ETH": (18, "ethereum"), "USDT": (6, "ethereum"), "BTC": (8, "bitcoin")}[self.asset]
         whole, part = divmod(self.base_units, 10**decimals)
         facts: dict[str, Any] = {"request_id": self.name, "customer": f"c-{self.number % 41}", "asset": self.asset}
-        facts |= {"chain": "ethereum", "amount": f"{whole}.{part:0{decimals}d}", "destination": self.recipient}
+        facts |= {"chain": chain, "amount": f"{whole}.{part:0{decimals}d}", "destination": self.recipient}
         return json.dumps(facts) + "\n"
 
 
 def unpaid_or_twice(fleet: Fleet, asked: Iterable[Asked], states: dict[str, str]) -> list[str]:
     """What the chain says otherwise than the states: final is paid to the base unit, and anything else is not."""
-    wrong = []
-    for each in asked:
-        state, has = states.get(each.name, "unrecorded"), fleet.held(each.asset, each.recipient)
+    wrong, all_of_them = [], list(asked)
+    for each, has in zip(all_of_them, fleet.held(all_of_them), strict=True):
+        state = states.get(each.name, "unrecorded")
         if has != (each.base_units if state == "final" else 0):
             wrong.append(
                 f"{each.name} is {state}, asked for {each.base_units} {each.asset}, and its recipient has {has}"

@@ -14,7 +14,7 @@ import pytest
 from cryptosupport.chains.evm.signing import sign
 from cryptosupport.chains.evm.transfers import Unsigned
 from cryptosupport.outside.keyrings import set_password
-from cryptosupport.outside.nodes import Anvil, NodeError
+from cryptosupport.outside.nodes import Anvil, Node, NodeError
 from tests.commands.payingdesk import ANN, ETHER, HOT, KEY, Paydesk, write_settings
 from tests.commands.withdrawkit import in_this_process
 from tests.hostile import BAD_ANSWERS, Behaviour, HostileNode, Reply, RpcError, too_many_requests
@@ -37,7 +37,7 @@ class Proxy(HostileNode):
     A fault is about every request with a call of its method; "" is about every request.
     """
 
-    def __init__(self, behind: Anvil) -> None:
+    def __init__(self, behind: Node) -> None:
         super().__init__(self._told)
         self.behind = behind
         self.lies: dict[str, Lie] = {}
@@ -58,13 +58,17 @@ class Proxy(HostileNode):
             self.then(fault)
         return super().reply(verb, path, headers, body)
 
+    def ask(self, method: str, params: list[Any]) -> Any:
+        """Ask the node itself."""
+        return self.behind.rpc(method, *params)
+
     def _fault(self, methods: list[str]) -> Fault | None:
         return next((self.faults[each] for each in ("", *methods) if each in self.faults), None)
 
     def _told(self, method: str, params: list[Any]) -> Any:
         def honest() -> Any:
             try:
-                return json.loads(json.dumps(self.behind.rpc(method, *params), default=float))
+                return json.loads(json.dumps(self.ask(method, params), default=float))
             except NodeError as error:
                 return RpcError(error.code, error.message, error.data)
 

@@ -72,8 +72,7 @@ def test_a_wallet_with_too_little_waits_and_pays_when_it_is_refilled(
 def test_a_wallet_that_cannot_pay_is_told_and_keeps_no_other_from_paying(paydesk: Paydesk) -> None:
     configs = paydesk.folder / "configs"
     bitcoin = (
-        'family = "bitcoin"\nnetwork = "regtest"\nendpoints = ["http://127.0.0.1:9"]\n'
-        "[assets.BTC]\ndecimals = 8\n"
+        'family = "bitcoin"\nnetwork = "regtest"\nendpoints = ["http://127.0.0.1:9"]\n[assets.BTC]\ndecimals = 8\n'
     )
     (configs / "chains" / "bitcoin.toml").write_text(bitcoin, encoding="utf-8")
     with (configs / "wallets.toml").open("a", encoding="utf-8") as file:

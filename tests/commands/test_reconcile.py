@@ -196,9 +196,7 @@ def test_a_wallet_that_holds_less_than_it_should_is_a_fault_until_two_have_looke
     assert found(paid, 0) == []
 
 
-def test_a_chain_that_has_lost_what_was_final_is_a_fault(
-    open_desk: Callable[..., Paydesk], anvil: Anvil
-) -> None:
+def test_a_chain_that_has_lost_what_was_final_is_a_fault(open_desk: Callable[..., Paydesk], anvil: Anvil) -> None:
     paydesk = open_desk(anvil)
     before = anvil.rpc("evm_snapshot")
     paydesk.submit("w-1")

@@ -131,6 +131,6 @@ class Homes:
 
     def _at(self, node: Node) -> _Home:
         assert isinstance(node, JsonRpcNode)
-        wallet = HotWallet(node, self._name, self._kind)
+        wallet = HotWallet(node, self._name, self._kind, self._rules.required)
         wallet.holds()
         return _Home(wallet, Bitcoind(node, self._rules, self._clock).info().blocks)

@@ -88,10 +88,12 @@ class NotEnough:
 
 
 class HotWallet:
-    """The wallet ``name`` of one node. Whatever it does raises `NodeFailed`."""
+    """The wallet ``name`` of one node, which spends coins that are ``deep`` blocks deep. Whatever it does raises
+    `NodeFailed`.
+    """
 
-    def __init__(self, node: JsonRpcNode, name: str, kind: str) -> None:
-        self._node, self._name, self._kind = node, name, kind
+    def __init__(self, node: JsonRpcNode, name: str, kind: str, deep: int) -> None:
+        self._node, self._name, self._kind, self._deep = node, name, kind, deep
         self._path = wallet_path(name)
 
     @property
@@ -109,12 +111,12 @@ class HotWallet:
         return amount(self._read(money, Balances).mine.trusted, self._node.name)
 
     def free(self) -> int:
-        """The satoshis in blocks that may be chosen."""
+        """The satoshis that may be chosen."""
         return sum(self.unspent().values())
 
     def unspent(self) -> dict[Outpoint, int]:
-        """The coins in blocks that may be chosen, each with its satoshis."""
-        found = self._read(self._told("listunspent", 1), tuple[_Coin, ...])
+        """The coins that may be chosen, each with its satoshis."""
+        found = self._read(self._told("listunspent", self._deep), tuple[_Coin, ...])
         return {each.outpoint: amount(each.amount, self._node.name) for each in found}
 
     def choose(
@@ -122,15 +124,16 @@ class HotWallet:
     ) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.
 
-        Those of ``first`` in any case, and others as they are needed: only coins in blocks and change of our own, which
-        is not to be replaced any more.
+        Those of ``first`` in any case, and others as they are needed: only such that no reorganisation takes away any
+        more. A payment whose coin is gone with its block, as another attempt of the payment that made it is in the new
+        one, could neither be confirmed nor given up.
         """
         options = {
             "fee_rate": f"{rate // 1000}.{rate % 1000:03d}",
             "change_type": _CHANGE_TYPE[self._kind],
             "lockUnspents": True,
             "changePosition": len(outputs),
-            "minconf": 1,
+            "minconf": self._deep,
             "add_inputs": True,
         }
         points = [_point(each) for each in first]

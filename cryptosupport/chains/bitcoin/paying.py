@@ -22,11 +22,12 @@ from cryptosupport.chains.bitcoin.hotwallet import HotWallet, NotEnough, Outpoin
 from cryptosupport.chains.bitcoin.importing import watch
 from cryptosupport.chains.bitcoin.networks import Rules
 from cryptosupport.chains.bitcoin.plans import MOST_ADDRESSES, Planned
-from cryptosupport.chains.bitcoin.reading import previous_of, read, unsigned_of
+from cryptosupport.chains.bitcoin.reading import previous_of, read, unsigned_bytes, unsigned_of
 from cryptosupport.chains.bitcoin.sending import Measured
+from cryptosupport.chains.bitcoin.tools import BitcoinTools
 from cryptosupport.chains.bitcoin.transactions import Tx, decode
 from cryptosupport.domain.agreeing import Voice, agree
-from cryptosupport.domain.errors import BadInput, BadSettings, NodesFailed
+from cryptosupport.domain.errors import BadInput, BadSettings, NodeFailed, NodesFailed, Refused
 from cryptosupport.domain.money import Asset, FeeRate
 from cryptosupport.domain.paying import (
     Decoded,
@@ -292,9 +293,28 @@ class BitcoinPayer:
     ) -> Plan:
         address, index = change
         paid = [*outputs, *([{address: coins(decided.change)}] if decided.change else [])]
-        psbt = home.psbt(inputs, paid, 0)
-        planned = Planned(psbt, (len(outputs), index) if decided.change else None)
-        return Plan(planned.text, decided.fee)
+        planned = Planned(home.psbt(inputs, paid, 0), (len(outputs), index) if decided.change else None)
+        plan = Plan(planned.text, decided.fee)
+        self._prove(home, plan, inputs, paid)
+        return plan
+
+    def _prove(self, home: HotWallet, plan: Plan, inputs: Sequence[Outpoint], paid: Sequence[dict[str, str]]) -> None:
+        """Raise `NodeFailed` unless the node made what it was asked for, and says enough of the coins for a signer.
+
+        What no signer would sign is not recorded: it would keep its withdrawals, and its coins, until people kill it.
+        """
+        wanted = [(self._script(address), units) for each in paid for address, units in each.items()]
+        try:
+            planned = Planned.of(plan.text)
+            tx = unsigned_of(planned)
+            made = [(script, coins(satoshis)) for script, satoshis in tx.outputs]
+            does = BitcoinTools(self._watched).read(unsigned_bytes(planned), plan.text)
+        except Refused as error:
+            said = f"makes what no signer would sign: {error.message}"
+            raise NodeFailed(home.node.name, "bad_answer", said) from None
+        spent = [(each.txid, each.vout) for each in tx.spends]
+        if (spent, made, does.max_fee) != (list(inputs), wanted, plan.max_fee):
+            raise NodeFailed(home.node.name, "bad_answer", "makes another transaction than it was asked for")
 
     def legs(
         self, asset: Asset, surplus: int, destination: str, survey: Survey

@@ -57,12 +57,17 @@ def read(
 
 
 def unsigned_of(planned: Planned) -> Tx:
-    """The transaction of a plan, before it is signed: the first entry of its PSBT (BIP 174). Raises `Refused`."""
+    """The transaction of a plan, before it is signed. Raises `Refused`."""
+    return decode(unsigned_bytes(planned))
+
+
+def unsigned_bytes(planned: Planned) -> bytes:
+    """The bytes of that: the first entry of its PSBT (BIP 174). Raises `Refused`."""
     raw = planned.raw
     if raw[:5] != _MAGIC or raw[5:7] != _UNSIGNED:
         raise Refused("this plan holds no PSBT that begins with its transaction")
     size, start = _compact(raw, 7)
-    return decode(raw[start : start + size])
+    return raw[start : start + size]
 
 
 def _compact(raw: bytes, at: int) -> tuple[int, int]:
