@@ -79,7 +79,7 @@ def fund(desk: Bitcoindesk, amount: str) -> None:
     options = {"add_to_wallet": False, "fee_rate": 5}
     made = desk.node.rpc("send", [{to: amount}], None, "unset", None, options, wallet="miner")
     desk.node.rpc("sendrawtransaction", made["hex"])
-    desk.node.mine(1)
+    desk.node.mine(3)
 
 
 @pytest.fixture
