@@ -36,7 +36,7 @@ test: .venv/.installed-test nodes
 	.venv/bin/lint-imports --no-logo
 	rm -f .coverage .coverage.*
 	$(IN_SCRATCH)
-	MEASURED=yes .venv/bin/pytest -n $(PROCESSES) --dist worksteal $(if $(filter no,$(SAMPLES)),-k "not ($(CRASHES))") $(PYTEST)
+	.venv/bin/coverage run -m pytest -n $(PROCESSES) --dist worksteal $(if $(filter no,$(SAMPLES)),-k "not ($(CRASHES))") $(PYTEST)
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --fail-under=95
 

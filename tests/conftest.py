@@ -13,9 +13,6 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.measuring import MEASURING
-
-# isort: split
 from cryptosupport.ledger import schema
 from cryptosupport.outside.nodes import Bitcoind, Node
 from tests.ledger import steps
@@ -38,16 +35,6 @@ os.environ["PATH"] = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}
 __all__ = ["_module_anvil", "anvil", "anvil_with", "bitcoind", "bitcoind_with", "mined"]
 __all__ += ["shared_anvil", "shared_bitcoind"]
 __all__ += ["ledger_engine", "ledger_url", "postgres", "postgres_database"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Measure coverage where it was asked for, in a process that runs tests and not in one that hands them out."""
-    if MEASURING is None:
-        return
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        config.pluginmanager.register(MEASURING)
-    else:
-        MEASURING.stop()
 
 
 # -- what tests tell in the end --------------------------------------------------------------------------------------
