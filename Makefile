@@ -1,10 +1,11 @@
-# make demo    transactions of every fate on private nodes, requests of every kind at a desk, a payment and its receipt
+# make demo    transactions of every fate on private nodes, requests of every kind at a desk, payments and their receipts
 # make crash   the program killed before and after all that it asks and writes, and run again; 2 to 16 workers at once
 # make soak    MINUTES=5: workers, bumps and kills on a chain that forgets, killed at random; SEED=n as before, CHAIN=bitcoin
 # make test    linters, types, import rules, tests against real nodes, coverage
-# make bench   the program beside web3.py, cast, bitcoin-cli and the nodes' own limits; writes docs/benchmarks.md
+# make bench   the program beside web3.py, cast, bitcoind's wallet and the nodes' limits; PART=bitcoin for one part alone
 #
-# Each sets up all that it needs: a virtual environment in .venv, and anvil, bitcoind and ssh-keygen in .tools unless they
+# The parts of make bench are lookups, deciding, paying, bitcoin and reconcile; each writes its part of docs/benchmarks.md.
+# Each target sets up all that it needs: a virtual environment in .venv, and anvil, bitcoind and ssh-keygen in .tools unless they
 # are on PATH.
 
 SHELL := /bin/bash

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.measuring import ROOT
-from bench.report import Measured, facts, say, write
+from bench.report import DOCUMENT, Measured, facts, say, write
 
 
 def lookups(folder: Path) -> Measured:
@@ -35,6 +35,13 @@ def paying(folder: Path) -> Measured:
     return measured(folder)
 
 
+def bitcoin(folder: Path) -> Measured:
+    """Paying on Bitcoin, many at once."""
+    from bench.batches import measured
+
+    return measured(folder)
+
+
 def reconcile(folder: Path) -> Measured:
     """Reconciling a wallet."""
     from bench.reconciling import measured
@@ -42,7 +49,9 @@ def reconcile(folder: Path) -> Measured:
     return measured(folder)
 
 
-PARTS: dict[str, Callable[[Path], Measured]] = {each.__name__: each for each in (lookups, deciding, paying, reconcile)}
+PARTS: dict[str, Callable[[Path], Measured]] = {
+    each.__name__: each for each in (lookups, deciding, paying, bitcoin, reconcile)
+}
 
 
 def main(wanted: Sequence[str]) -> int:
@@ -55,15 +64,26 @@ def main(wanted: Sequence[str]) -> int:
     values: dict[str, str] = {}
     tools: list[str] = []
     for name in wanted or PARTS:
+        alone = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="cryptosupport-bench-") as folder:
             measured = PARTS[name](Path(folder))
+        if wanted:  # each is written at once: what comes after it may fail
+            told = f"Of {_today()}, by `make bench PART={name}` in {_minutes(alone)} minutes: {facts(measured.tools)}."
+            write(measured.values, told)
         values |= measured.values
         tools += measured.tools
-    date, minutes = datetime.datetime.now(datetime.UTC).date().isoformat(), f"{(time.monotonic() - began) / 60:.1f}"
-    alone = f"Of {date}, by `python -m bench {' '.join(wanted)}` in {minutes} minutes: {facts(tools)}."
-    stamp = alone if wanted else ""
-    print(write(values | {"date": date, "minutes": minutes, "facts": facts(tools)}, stamp))
+    if not wanted:
+        write(values | {"date": _today(), "minutes": _minutes(began), "facts": facts(tools)})
+    print(DOCUMENT.read_text(encoding="utf-8"))
     return 0
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def _minutes(since: float) -> str:
+    return f"{(time.monotonic() - since) / 60:.1f}"
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def web3_loop(url: str, token: str | None, key: str, payments: Payments) -> None
             plan: Any = {"to": destination, "value": units, "gas": PLAIN_GAS, "nonce": place, **fees}
         else:
             call = contract.functions.transfer(destination, units)
-            plan = call.build_transaction({"gas": TOKEN_GAS, "nonce": place, **fees})
+            options: Any = {"gas": TOKEN_GAS, "nonce": place, **fees}
+            plan = call.build_transaction(options)
         txid = w3.eth.send_raw_transaction(account.sign_transaction(plan).raw_transaction)
     w3.provider.make_request("anvil_mine", [BLOCKS])  # type: ignore[arg-type]
     if w3.eth.wait_for_transaction_receipt(txid)["status"] != 1:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.desks import MOST_PASSES, Desk, Passes
 from bench.limits import recorder
-from bench.measuring import peak_mb, run
+from bench.measuring import run
 from bench.report import Measured, Row, say, table
 from cryptosupport.chains.evm.codec import to_checksum
 from cryptosupport.chains.evm.signing import address
-from cryptosupport.outside.keyfile import FILE, PASSPHRASE
 from cryptosupport.outside.nodes import Anvil, start_anvil
 from tests.chains.evm_paying.kit import CONTRACT
 from tests.chains.evm_paying.tokens import HONEST, place
@@ -40,7 +40,6 @@ IN_FLIGHT = 64
 KEY = "1f" * 32
 HOT = address(KEY)
 ETHER = 10**18
-MOST_PASSES = 100
 KINDS = {"ETH": "the coin", "USDT": "a token"}
 
 CHAIN = """
@@ -83,64 +82,21 @@ def payments(asset: str, count: int) -> list[Payment]:
     return made
 
 
-class Desk:
-    """A settings folder, a ledger and a sealed keyring: a desk that pays from `HOT` on ``node``."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        configs = folder / "configs"
-        (configs / "chains").mkdir(parents=True)
-        chain = CHAIN.format(in_flight=IN_FLIGHT, contract=CONTRACT).replace("URL", url)
-        (configs / "chains" / "ethereum.toml").write_text(chain, encoding="utf-8")
-        (configs / "wallets.toml").write_text(WALLET.format(address=HOT), encoding="utf-8")
-        (configs / "policy.toml").write_text(POLICY, encoding="utf-8")
-        for path in configs.rglob("*"):
-            path.chmod(0o700 if path.is_dir() else 0o600)
-        (folder / "key").write_text(KEY, encoding="utf-8")
-        self.environment = {
-            "PYTHON_KEYRING_BACKEND": "cryptosupport.outside.keyfile.Keyring",
-            FILE: str(folder / "keyring"),
-            PASSPHRASE: "correct horse",
-        }
-        with (folder / "key").open("rb") as key:
-            run(["-m", "cryptosupport", *self.folders, "keys", "set", "hot"], more=self.environment, stdin=key)
-
-    @property
-    def folders(self) -> list[str]:
-        """The options that name its folders."""
-        return ["--configs", str(self.folder / "configs"), "--data", str(self.folder / "data")]
-
-    def submit(self, asset: str, wanted: list[Payment]) -> float:
-        """Take the requests in; seconds of the whole process."""
-        source = self.folder / "requests.jsonl"
-        with source.open("w", encoding="utf-8") as lines:
-            for each in wanted:
-                told = {"request_id": f"{asset}-{each.number:06}", "customer": f"customer-{each.number}"}
-                told |= {"asset": asset, "chain": "ethereum", "amount": each.amount, "destination": each.destination}
-                lines.write(json.dumps(told) + "\n")
-        command = ["withdraw", "submit", "-o", "jsonl", "--input", str(source)]
-        return run(["-m", "cryptosupport", *self.folders, *command], more=self.environment)
-
-    def one_pass(self) -> Pass:
-        """One pass of `withdraw run`, as a process of its own."""
-        took = self.folder / "took.json"
-        command = ["-m", "bench.clocked", str(took), *self.folders, "withdraw", "run", "-o", "jsonl"]
-        seconds, most = peak_mb(command, self.folder / "moved.jsonl", (0,), self.environment)
-        with (self.folder / "moved.jsonl").open(encoding="utf-8") as lines:
-            states = [json.loads(line)["state"] for line in lines]
-        return Pass(seconds, most, states.count("final"), **json.loads(took.read_text(encoding="utf-8")))
+def desk_on(folder: Path, url: str) -> Desk:
+    """A desk that pays from `HOT` on a node."""
+    files = {
+        "chains/ethereum.toml": CHAIN.format(in_flight=IN_FLIGHT, contract=CONTRACT).replace("URL", url),
+        "wallets.toml": WALLET.format(address=HOT),
+        "policy.toml": POLICY,
+    }
+    return Desk(folder, files, KEY)
 
 
-@dataclass(frozen=True)
-class Pass:
-    """What a pass took, in seconds and MB, and how many it made final."""
-
-    seconds: float
-    most: float
-    final: int
-    node: float
-    signer: float
-    cpu: float
+def requests(asset: str, wanted: list[Payment]) -> Iterator[dict[str, str]]:
+    """What is asked for, as `withdraw submit` takes it."""
+    for each in wanted:
+        told = {"request_id": f"{asset}-{each.number:06}", "customer": f"customer-{each.number}"}
+        yield told | {"asset": asset, "chain": "ethereum", "amount": each.amount, "destination": each.destination}
 
 
 @contextmanager
@@ -192,53 +148,24 @@ def verify(node: Anvil, asset: str, wanted: list[Payment]) -> None:
 
 
 @dataclass
-class Ours:
+class Ours(Passes):
     """What it took to pay; ``raws`` are the bytes that were sent, in the order of their nonces."""
 
-    submitting: float
-    passes: list[Pass] = field(default_factory=list)
     raws: list[bytes] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole processes."""
-        return sum(each.seconds for each in self.passes)
-
-    @property
-    def node(self) -> float:
-        """Of that, waiting for the node."""
-        return sum(each.node for each in self.passes)
-
-    @property
-    def signer(self) -> float:
-        """Of that, in the signer."""
-        return sum(each.signer for each in self.passes)
-
-    @property
-    def cpu(self) -> float:
-        """Of that, with a processor at work."""
-        return sum(each.cpu for each in self.passes)
-
-    @property
-    def most(self) -> float:
-        """The most memory of any pass, in MB."""
-        return max(each.most for each in self.passes)
 
 
 def ours(folder: Path, asset: str, wanted: list[Payment]) -> Ours:
     """Take requests in, and pay until all are final."""
     with chain() as node, mining_at_once(node) as url:
-        desk = Desk(folder, url)
-        found = Ours(desk.submit(asset, wanted))
-        final = 0
-        while final < len(wanted):
+        desk = desk_on(folder, url)
+        found = Ours(desk.submit(requests(asset, wanted)))
+        while found.final < len(wanted):
             if len(found.passes) == MOST_PASSES:
-                raise RuntimeError(f"after {MOST_PASSES} passes {final} of {len(wanted)} payments are final")
+                raise RuntimeError(f"after {MOST_PASSES} passes {found.final} of {len(wanted)} payments are final")
             found.passes.append(desk.one_pass())
-            final += found.passes[-1].final
             node.mine(2 * EPOCH + 1)
         verify(node, asset, wanted)
-        with closing(sqlite3.connect(folder / "data" / "cryptosupport.db")) as ledger:
+        with closing(sqlite3.connect(desk.ledger)) as ledger:
             found.raws = [raw for (raw,) in ledger.execute("select raw from attempt order by payout_id")]
         return found
 

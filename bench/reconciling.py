@@ -17,6 +17,7 @@ from bench.measuring import ROOT, peak_mb
 from bench.paid import CONTRACT, HOT, Paid
 from bench.paying import CHAIN, POLICY, WALLET
 from bench.report import Measured, Row, say, table
+from cryptosupport.chains.evm.codec import to_checksum
 from cryptosupport.context import SystemClock
 from cryptosupport.domain.audit import SEALED, Act
 from cryptosupport.domain.money import Asset
@@ -112,7 +113,7 @@ def _payout(each: Paid, at: int) -> Payout:
 
 def _withdrawal(each: Paid, at: int, txid: str | None) -> Withdrawal:
     """The withdrawal that it pays, final."""
-    asset, to = ASSETS[each.is_token], paid.to_checksum(each.destination)
+    asset, to = ASSETS[each.is_token], to_checksum(each.destination)
     request = Request(f"w-{each.number:07}", f"customer-{each.number % 50_000}", asset, "ethereum", each.base_units, to)
     decision = Decision(Outcome.ALLOW, (Voice("one", Outcome.ALLOW, "1 of 1000"),), "0" * 64, at)
     return Withdrawal(

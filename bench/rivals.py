@@ -51,7 +51,7 @@ def web3_batches(url: str, ids: Sequence[str], memory: str) -> None:
 
 def bitcoinlib_loop(url: str, ids: Sequence[str], memory: str) -> None:
     """One id after the other with the RPC client of python-bitcoinlib."""
-    from bitcoin.rpc import RawProxy  # type: ignore[import-untyped]
+    from bitcoin.rpc import RawProxy
 
     proxy = RawProxy(service_url=url)
     for txid in ids:

@@ -49,7 +49,7 @@ def signer(folder: Path) -> LocalSigner:
     account = Account("ethereum", "31337", "hot", HOT, {"ETH": COIN})
     caps = Caps({"ETH": MOST}, {"ETH": MOST}, MOST)
     return LocalSigner(
-        account, caps, Electors((), fault, same_key), secret=lambda: KEY, tools=open_tools(settings),
+        account, caps, Electors((), fault, same_key), secret=lambda: KEY, tools=open_tools(settings, HOT),
         store=Store(folder / "signer" / "signed.db"), freezes=list, clock=lambda: time.time_ns() // 1_000_000,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""wallets.toml: where a key is has to be said in one of four ways, and never is the key itself."""
+"""wallets.toml: where a key is has to be said in one of five ways, and never is the key itself."""
 
 from __future__ import annotations
 
@@ -35,12 +35,21 @@ def test_where_a_key_is(tmp_path: Path, signer: str, url: str | None) -> None:
     assert (found.signer, found.signer_url) == (signer, url)
 
 
+def test_a_folder_over_which_a_signer_is_asked(tmp_path: Path) -> None:
+    found = load_wallets(wallet(tmp_path, 'signer = "psbt:/srv/papers"'))["hot"]
+    assert (found.psbt_folder, found.signer_url) == (Path("/srv/papers"), None)
+    assert load_wallets(wallet(tmp_path, 'signer = "keyring:hot"'))["hot"].psbt_folder is None
+
+
 @pytest.mark.parametrize(
     ("signer", "said"),
     [
         (KEY, "never the key itself"),
         (f"0x{KEY}", "never the key itself"),
         ("web3signer", "write keyring:NAME, env:NAME"),
+        ("psbt:", "write the whole path of the folder"),
+        ("psbt:papers", "write the whole path of the folder"),
+        (f"psbt:{KEY}", "write the whole path of the folder"),
         ("https://signer:9000", "write keyring:NAME"),
         ("web3signer:", "use http:// or https://"),
         ("web3signer:signer:9000", "use http:// or https://"),

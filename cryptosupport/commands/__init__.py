@@ -25,7 +25,9 @@ from cryptosupport.domain.errors import Interrupted, SupportError
 from cryptosupport.domain.identifiers import without_secrets
 
 _INTERRUPTED, _READER_GONE, _TERMINATED = 130, 141, 143
-_NOT_COMMANDS = {"__init__", "params", "output", "approving", "payments", "policychanges", "receipts", "withdrawals"}
+_NOT_COMMANDS = {
+    "__init__", "params", "output", "approving", "payments", "policychanges", "receipts", "warmed", "withdrawals",
+}  # fmt: skip
 
 
 class _Root(params.Group):
@@ -60,7 +62,7 @@ class _ReaderGone(Exception):
 @click.group(cls=_Root, epilog="Example: cryptosupport tx status 5df6…e3a1 --json")
 @click.version_option(__version__, message="cryptosupport %(version)s")
 def root() -> None:
-    """Say in plain words what happened to a transaction, and decide withdrawals within hard limits."""
+    """Say in plain words what happened to a transaction, decide withdrawals within hard limits, and pay each once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -45,8 +45,8 @@ def check(context: Context, addresses: tuple[str, ...], offline: bool, chain: st
     from cryptosupport.desk.check_addresses import as_record, check_addresses, exit_code
 
     chains, known = context.chains(chain), context.memory().addresses()
-    lists = context.screening_lists()
-    checks = check_addresses(addresses, chains, context.wallets, known, offline=offline, lists=lists)
+    lists, derived = context.screening_lists(), context.derives
+    checks = check_addresses(addresses, chains, context.wallets, known, offline=offline, lists=lists, derived=derived)
     for failure in (said for one in checks for said in one.unreachable.values()):
         context.warn(f"whether it is a contract could not be asked: {failure}")
     context.exit_code = exit_code(checks)

@@ -1,4 +1,4 @@
-"""`demo`: transactions of every fate on private nodes, requests of every kind at a desk, a payment and its receipt."""
+"""`demo`: transactions of every fate on private nodes, requests of every kind at a desk, payments and receipts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIELDS = ("number", "title", "chain", "command", "txid", "state", "summary", "d
 @click.pass_obj
 def command(context: Context, output: str) -> None:
     """Start anvil and bitcoind on this machine, make transactions of every fate, ask `tx status` about each, decide
-    withdrawal requests of every kind, pay one, and prove that.
+    withdrawal requests of every kind, pay one on an EVM chain and four at once on Bitcoin, and prove that.
 
     \b
     Exit codes: 0 all told as they are; 1 one is not; 8 anvil or bitcoind is not on PATH.
@@ -62,4 +62,5 @@ def _text(scene: Scene) -> str:
     head = click.style(f"{scene.number}. {scene.act.chain}: {scene.act.title}", bold=True)
     files = "".join(f"   $ cat {name}\n{indent(text, '   ')}" for name, text in scene.files.items())
     wrong = "".join(f"   NOT AS IT SHOULD BE: {each}\n" for each in scene.differences)
-    return f"{head}\n{files}   $ {scene.command}\n\n{indent(scene.text, '   ')}{wrong}"
+    told = scene.text or "(it prints nothing: there is nothing to say)\n"
+    return f"{head}\n{files}   $ {scene.command}\n\n{indent(told, '   ')}{wrong}"

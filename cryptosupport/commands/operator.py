@@ -135,7 +135,18 @@ def _show(context: Context, output: str, stand: object) -> None:
     """Print where a change stands; write the file where it is in force."""
     from cryptosupport.desk.change_desk import as_record
 
-    record = as_record(context.settled(stand))  # type: ignore[arg-type]
+    _tell(context, output, as_record(context.settled(stand)))  # type: ignore[arg-type]
+
+
+def show_stand(context: Context, output: str, stand: object, differences: tuple[str, ...] = ()) -> None:
+    """The same with what differs from the version in force."""
+    from cryptosupport.desk.change_desk import as_record
+
+    told = as_record(context.settled(stand))  # type: ignore[arg-type]
+    _tell(context, output, told | {"differences": list(differences)})
+
+
+def _tell(context: Context, output: str, record: out.Record) -> None:
     context.exit_code = 0 if record["state"] == "active" else 9
     out.show(output, [record], columns=tuple(record), single=True, detail=stand_text)
 
@@ -151,9 +162,10 @@ def show_discarded(context: Context, output: str, people: People, kind: str, ope
 
 
 def stand_text(record: out.Record) -> str:
-    """Where a change stands, for people."""
+    """Where a change stands, for people, below what differs."""
     what = f"version {record['version']} of the {record['kind']}"
     state = "is in force" if record["state"] == "active" else f"waits for {record['waits_for']}"
     loosens = "".join(f"  loosens: {each}\n" for each in record["loosens"])
     lines = [("signed by", record["signed_by"]), ("counts from", record["counts_from"]), ("hash", record["hash"])]
-    return f"{what[0].upper()}{what[1:]} {state}.\n{loosens}\n{out.aligned(lines)}"
+    differences = "".join(f"  {each}\n" for each in record.get("differences", ()))
+    return f"{differences}{what[0].upper()}{what[1:]} {state}.\n{loosens}\n{out.aligned(lines)}"

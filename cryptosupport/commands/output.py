@@ -68,6 +68,16 @@ class CannotWrite(SupportError):
     """Standard output is closed: the result has no place to go."""
 
 
+def draws_blocks() -> bool:
+    """Whether standard output can show block characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        "█▓▒░".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def _write(data: bytes | str) -> None:
     """Write bytes, or text in the encoding of the terminal, at once. Raises `CannotWrite`, `BrokenPipeError`."""
     if sys.stdout is None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import wraps
+from pathlib import Path
 from select import select
 from typing import IO, Any, TypeVar
 
@@ -359,6 +360,11 @@ def signing(function: F) -> F:
 
 
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen, and record nothing.")
+
+metrics_file = click.option(
+    "--metrics-file", "metrics", type=click.Path(path_type=Path), metavar="FILE", callback=not_empty,
+    help="Tell Prometheus of the pass, by its text file collector.",
+)  # fmt: skip
 
 
 def reveal(function: F) -> F:

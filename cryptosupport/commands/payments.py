@@ -32,7 +32,8 @@ def bump(context: Context, request_id: str, operator: str, hand: Hand, output: s
 
     \b
     Exit codes: 0 sent; 3 refused (a role, a cap, a block has it already); 4 nothing is under
-    way; 6 a node or the ledger cannot be reached; 75 another worker has the wallet.
+    way; 6 a node or the ledger cannot be reached; 9 it waits for a signature that is made
+    elsewhere; 75 another worker has the wallet.
     """
     from cryptosupport.desk.outbid import bump as bump_it
 
@@ -53,7 +54,8 @@ def kill(context: Context, request_id: str, operator: str, hand: Hand, output: s
 
     \b
     Exit codes: 0 sent; 3 refused (a role, a cap, a block has it already); 4 nothing is under
-    way; 6 a node or the ledger cannot be reached; 75 another worker has the wallet.
+    way; 6 a node or the ledger cannot be reached; 9 it waits for a signature that is made
+    elsewhere; 75 another worker has the wallet.
     """
     from cryptosupport.desk.outbid import kill as kill_it
 
@@ -129,5 +131,5 @@ def _replace(
     who, _ = context.prove(operator, hand, _ROLES, what, (request_id,))
     withdrawal = find(ledger, request_id)
     shift = replace_it(context.paying(ledger, premises), context.till_of(withdrawal), withdrawal, who)  # type: ignore[operator]
-    context.tell_paid(shift)
+    context.tell_paid(shift, unsigned=9)
     show(output, paid_records(ledger, [find(ledger, request_id)], context.coin), True)

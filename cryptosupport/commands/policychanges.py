@@ -9,7 +9,7 @@ import click
 
 from cryptosupport.commands import output as out
 from cryptosupport.commands import params
-from cryptosupport.commands.operator import show_discarded, stand_text
+from cryptosupport.commands.operator import show_discarded, show_stand
 from cryptosupport.context import Context
 from cryptosupport.domain.operators import POLICY
 
@@ -33,7 +33,7 @@ def propose(context: Context, draft: Path | None, operator: str, hand: Hand, out
     Exit codes: 0 in force; 9 it waits for a signature or its time; 2 no policy; 3 refused; 8 no operators.
     """
     stand, differences = context.propose_policy(draft or context.folder / "policy.toml", operator, hand)
-    _show(context, output, stand, differences)
+    show_stand(context, output, stand, differences)
 
 
 @click.command(cls=params.Command, epilog="Example: cryptosupport policy sign --operator bob --key ~/.ssh/id_ed25519")
@@ -58,9 +58,9 @@ def sign(context: Context, operator: str, hand: Hand, dry_run: bool, output: str
     if proposed is not None:
         loosens = (f"loosens: {each}" for each in proposed.loosens)
         if dry_run:
-            return _show(context, output, Stand(proposed, (), "your signature"), differences)
+            return show_stand(context, output, Stand(proposed, (), "your signature"), differences)
         out.confirm(f"sign version {proposed.number} of the policy?", [*differences, *loosens])
-    _show(context, output, context.sign_policy(operator, hand), differences)
+    show_stand(context, output, context.sign_policy(operator, hand), differences)
 
 
 @click.command(cls=params.Command, epilog="Example: cryptosupport policy activate")
@@ -76,7 +76,7 @@ def activate(context: Context, output: str) -> None:
     """
     from cryptosupport.desk.change_desk import activate as activate_it
 
-    _show(context, output, activate_it(context.ledger(), context.people, POLICY))
+    show_stand(context, output, activate_it(context.ledger(), context.people, POLICY))
 
 
 @click.command(cls=params.Command, epilog="Example: cryptosupport policy discard --operator alice")
@@ -94,15 +94,3 @@ def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
 
 
 COMMANDS = (propose, sign, activate, discard)
-
-
-def _show(context: Context, output: str, stand: object, differences: tuple[str, ...] = ()) -> None:
-    from cryptosupport.desk.change_desk import as_record
-
-    record = as_record(context.settled(stand)) | {"differences": list(differences)}  # type: ignore[arg-type]
-    context.exit_code = 0 if record["state"] == "active" else 9
-    out.show(output, [record], columns=tuple(record), single=True, detail=_text)
-
-
-def _text(record: out.Record) -> str:
-    return "".join(f"  {each}\n" for each in record["differences"]) + stand_text(record)

@@ -12,6 +12,7 @@ _COLUMNS = ("request_id", "amount", "asset", "chain", "destination", "txid", "he
 _FIELDS = (
     "schema", "request_id", "customer", "asset", "contract", "chain", "amount", "base_units", "destination", "content",
     "txid", "vout", "height", "block_hash", "confirmations", "fee.asset", "fee.amount", "fee.base_units",
+    "fee_share.amount", "fee_share.base_units",
     "conflict_set.network", "conflict_set.account", "conflict_set.nonce", "attempts", "why", "checked_at",
 )  # fmt: skip
 
@@ -40,7 +41,8 @@ COMMANDS = (receipt,)
 
 def _text(record: out.Record) -> str:
     """The sentences, then the facts, then every attempt."""
-    place, fee = record["conflict_set"], record["fee"]
+    place, fee, share = record["conflict_set"], record["fee"], record["fee_share"]
+    shared = "" if share == fee else f", of which this one bears {share['amount']}"
     facts = [
         ("request_id", record["request_id"]),
         ("customer", record["customer"]),
@@ -54,7 +56,7 @@ def _text(record: out.Record) -> str:
         ("txid", record["txid"]),
         ("block", f"{record['height']} {record['block_hash']}"),
         ("confirmations", record["confirmations"]),
-        ("fee", f"{fee['amount']} {fee['asset']}"),
+        ("fee", f"{fee['amount']} {fee['asset']}{shared}"),
         ("checked at", record["checked_at"]),
     ]
     told = "".join(f"{out.printable(each)}\n" for each in record["why"])

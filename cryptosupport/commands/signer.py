@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +67,35 @@ def serve(context: Context, wallet: str, path: Path, uids: tuple[int, ...], grou
     context.serve(wallet, path, uids, group_may_connect)
 
 
-_RETIRED = ("wallet", "nonce", "taken_by", "request_ids", "retired_at")
+class _Place(click.ParamType[str]):
+    """A nonce, or a coin as "txid:vout", in its one spelling."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The place as the signer remembers it."""
+        txid, colon, number = value.lower().rpartition(":")
+        if not (number.isascii() and number.isdigit()) or int(number) >= 2**63:
+            self.fail(f"{value!r} is neither a nonce nor a coin: write 17, or the coin as TXID:VOUT", param, ctx)
+        if colon and re.fullmatch("[0-9a-f]{64}", txid) is None:
+            self.fail(f"{value!r} is no coin: write TXID:VOUT, with the 64 characters of its transaction", param, ctx)
+        return f"{txid}{colon}{int(number)}"
+
+
+_RETIRED = ("wallet", "nonce", "coin", "taken_by", "request_ids", "retired_at")
 
 
 @command.command(epilog="Example: cryptosupport signer retire hot-eth 17")
 @click.argument("wallet")
-@click.argument("nonce", type=click.IntRange(0, 2**63 - 1))
+@click.argument("place", type=_Place(), metavar="NONCE|TXID:VOUT")
 @params.output
 @click.pass_obj
-def retire(context: Context, wallet: str, nonce: int, output: str) -> None:
+def retire(context: Context, wallet: str, place: str, output: str) -> None:
     """Let withdrawals that lost NONCE of WALLET to a stranger's transaction be signed for anew.
 
-    A signer never signs for a withdrawal with two nonces. This is the way out where the chain
-    proves that nothing that was signed with the first one can count any more: as many
+    On Bitcoin a payment loses its coins with one of them: name any as TXID:VOUT. A signer never
+    signs for a withdrawal with two nonces, or with other coins. This is the way out where the
+    chain proves that nothing that was signed with the first ones can count any more: as many
     operators of nodes as the settings ask for have another transaction there, in a final
     block. Look at that one first (`tx explain`): where it paid the withdrawal, have it
     recorded instead (`withdraw record-external`). Run it where the key is.
@@ -89,5 +106,29 @@ def retire(context: Context, wallet: str, nonce: int, output: str) -> None:
     wrong.
     """
     context.guard_settings()
-    record = context.retire(wallet, str(nonce))
+    record = context.retire(wallet, place)
     out.show(output, [record], columns=_RETIRED, single=True, detail=lambda it: out.aligned(it.items()))
+
+
+_IMPORTED = ("wallet", "txid", "request", "signed")
+
+
+@command.command("import", epilog="Example: cryptosupport signer import /media/usb/hot-btc-3f9c2d71-signed.psbt")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), callback=params.not_empty)
+@params.output
+@click.pass_obj
+def import_(context: Context, file: Path, output: str) -> None:
+    """Take in FILE, a PSBT that a signer elsewhere has signed, for the request that waits for it.
+
+    For wallets with signer = "psbt:/FOLDER". It has to be what was asked for, with a good
+    signature of the wallet's key for each of its coins; the next `withdraw run` sends it.
+
+    \b
+    Exit codes: 0 taken; 2 no PSBT; 3 refused: it is not what was asked, or a signature is not
+    good; 4 no request waits for it; 8 the settings are wrong; 9 signatures are missing.
+    """
+    from cryptosupport.context.offline import import_signed
+
+    context.guard_settings()
+    record = import_signed(context, file)
+    out.show(output, [record], columns=_IMPORTED, single=True, detail=lambda it: out.aligned(it.items()))

@@ -12,10 +12,10 @@ import click
 
 from cryptosupport.commands import approving, params, payments, receipts
 from cryptosupport.commands import output as out
-from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, shown, text_of
+from cryptosupport.commands.withdrawals import COLUMNS, EXPLAINING, REVEALED, explained, shown, text_of, unless_locked
 from cryptosupport.commands.withdrawals import show as show_all
 from cryptosupport.context import Context
-from cryptosupport.domain.errors import BadInput, Locked, SupportError
+from cryptosupport.domain.errors import BadInput, SupportError
 from cryptosupport.domain.identifiers import is_secret, shortened
 from cryptosupport.domain.operators import Role
 from cryptosupport.domain.withdrawals import State
@@ -208,10 +208,7 @@ def cancel(context: Context, request_id: str, operator: str | None, hand: Hand, 
 @command.command(epilog="Example: cryptosupport withdraw run --fail-if-locked")
 @params.dry_run
 @click.option("--fail-if-locked", is_flag=True, help="Exit 75 when another run holds the lock, not 0.")
-@click.option(
-    "--metrics-file", "metrics", type=click.Path(path_type=Path), metavar="FILE", callback=params.not_empty,
-    help="Tell Prometheus of the pass, by its text file collector.",
-)  # fmt: skip
+@params.metrics_file
 @click.option("--watch", is_flag=True, help="A pass after another until SIGTERM; the last one comes to its end.")
 @click.option(
     "--every", type=params.Duration(), default="5s", metavar="DURATION", help="How long between, with --watch; 5s."
@@ -240,7 +237,7 @@ def run(
         raise click.UsageError("--watch goes on until it is stopped: leave out --dry-run and --fail-if-locked")
     context.guard_settings()
     moved: Iterable[out.Record] = ()
-    with _unless_locked(context, fail_if_locked):
+    with unless_locked(context, fail_if_locked):
         if watch:
             moved = passes(context, lambda it: _books(it, False), metrics, every)
         else:
@@ -319,17 +316,6 @@ def _books(context: Context, dry_run: bool) -> Iterator[tuple[Ledger, Premises]]
 def _telling(context: Context) -> Callable[[Withdrawal], None]:
     """Tell a person who has waited long enough."""
     return lambda moved: context.note(f"{moved.request.request_id} waited, and is {moved.state} now")
-
-
-@contextmanager
-def _unless_locked(context: Context, fail: bool) -> Iterator[None]:
-    """Leave to another run what it is at, unless that is to ``fail``."""
-    try:
-        yield
-    except Locked as locked:
-        if fail:
-            raise
-        context.note(locked.message)
 
 
 # -- records ---------------------------------------------------------------------------------------------------------

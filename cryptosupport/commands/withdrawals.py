@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from cryptosupport.commands import output as out
+from cryptosupport.context import Context
+from cryptosupport.domain.errors import Locked
 from cryptosupport.domain.withdrawals import State
 
 COLUMNS = ("request_id", "customer", "amount", "asset", "chain", "destination", "state", "why")
@@ -30,6 +33,17 @@ def show(
     if output == "table":
         records = ({**record, "why": _why(record)} for record in records)
     out.show(output, records, columns=columns, fields=(*FIELDS, *further), single=single, detail=detail or _text)
+
+
+@contextmanager
+def unless_locked(context: Context, fail: bool) -> Iterator[None]:
+    """Leave to another run what it is at, unless that is to ``fail``."""
+    try:
+        yield
+    except Locked as locked:
+        if fail:
+            raise
+        context.note(locked.message)
 
 
 def _why(record: out.Record) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.machine import SystemClock, at_terminal, say
 from cryptosupport.context.serving import WithServing
-from cryptosupport.context.wallets import WithWallets
+from cryptosupport.context.sweeping import WithSweeping
 
 if TYPE_CHECKING:
+    from cryptosupport.context.running import Job
     from cryptosupport.desk.cases import ChainFacts, Premises
     from cryptosupport.desk.diagnose import Installation
     from cryptosupport.desk.diagnose_withdrawals import Withdrawing
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "SystemClock", "at_terminal", "say"]
 
 
-class Context(WithServing, WithWallets):
+class Context(WithServing, WithSweeping):
     """What a command works with."""
 
     # -- withdrawals
@@ -133,13 +134,24 @@ class Context(WithServing, WithWallets):
             withdrawing=self._withdrawing(),
         )
 
-    def cron_verdict(self, overdue: float) -> Verdict:
-        """Whether a pass has succeeded on this machine within ``overdue`` seconds."""
+    def cron_verdicts(self, overdue: float, overdue_sweep: float) -> list[Verdict]:
+        """Whether a pass has succeeded on this machine within ``overdue`` seconds; where wallets have floats, one that
+        sweeps within ``overdue_sweep``.
+        """
+        from cryptosupport.context.running import SWEEP_RUN, WITHDRAW_RUN
         from cryptosupport.desk.diagnose_cron import examine_cron
         from cryptosupport.outside import lastrun
 
-        path = self.data_folder / lastrun.NAME
-        return examine_cron(lambda: lastrun.read(path), self.clock.milliseconds(), int(overdue * 1000))
+        def verdict(job: Job, words: str, every: str, seconds: float) -> Verdict:
+            path = self.data_folder / job.file
+            return examine_cron(
+                words, every, lambda: lastrun.read(path), self.clock.milliseconds(), int(seconds * 1000)
+            )
+
+        found = [verdict(WITHDRAW_RUN, "withdraw run", "every minute", overdue)]
+        if any(self.wallets[name].float for name in self.paying_wallets):
+            found.append(verdict(SWEEP_RUN, "sweep run", "every 15 minutes", overdue_sweep))
+        return found
 
     def _withdrawing(self) -> Withdrawing:
         """What `doctor` examines of withdrawals."""

@@ -1,19 +1,21 @@
-"""Changes of operators and policy: what they need opened, and the files that they leave behind."""
+"""Changes of operators, policy and cold set: what they need opened, and the files that they leave behind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptosupport.context.policies import WithPolicies
 from cryptosupport.domain.errors import BadInput, BadSettings
-from cryptosupport.domain.operators import OPERATORS, POLICY, Operator, Role
+from cryptosupport.domain.operators import COLD, OPERATORS, POLICY, Operator, Role
 
 if TYPE_CHECKING:
     from cryptosupport.context.signing import Hand
     from cryptosupport.desk.change_desk import Stand
+    from cryptosupport.desk.cold_set import ColdSet
     from cryptosupport.desk.people import People
+    from cryptosupport.domain.coldset import Cold
     from cryptosupport.domain.operators import Change
 
 
@@ -179,13 +181,80 @@ class WithChanges(WithPolicies):
         before = self._with_addresses(before, None)
         return after.hash, (*said, *loosens(before, after)), (*said, *differences(before, after))
 
+    # -- the cold set
+
+    @property
+    def named_cold(self) -> dict[str, Cold]:
+        """The cold wallets of wallets.toml, by name."""
+        from cryptosupport.domain.coldset import Cold
+
+        colds = (wallet for wallet in self.wallets.values() if wallet.role == "cold")
+        return {it.name: Cold(it.name, it.chain, it.address, it.descriptor) for it in colds}
+
+    def cold_set(self) -> ColdSet:
+        """The cold set in force. Raises `Tampered`."""
+        from cryptosupport.desk.cold_set import cold_set
+
+        with self.ledger().look() as records:
+            return cold_set(records, self._versions[1], self.people.fault)
+
+    def propose_cold(self, by: str, hand: Hand) -> tuple[Stand, tuple[str, ...]]:
+        """Propose the cold wallets of wallets.toml; say what differs from the set in force."""
+        from cryptosupport.desk.change_desk import propose
+        from cryptosupport.desk.cold_set import draft_of_cold
+        from cryptosupport.domain.screening import key_of
+
+        self.people.need()
+        self._refuse_no_addresses()
+        wallets = ((name, it.known_by) for name, it in self.wallets.items() if it.role != "cold")
+        others = {key_of(known_by): name for name, known_by in wallets if known_by is not None}
+        draft, differences = draft_of_cold(self.cold_set(), self.named_cold, others)
+        return propose(self.ledger(), self.people, draft, by, hand, self.desk.approvals.lock_ms), differences
+
+    def _refuse_no_addresses(self) -> None:
+        """Raise `BadSettings` for a cold wallet whose address is none of its chain."""
+        for cold in self.named_cold.values():
+            (settings,) = self.chain_settings(cold.chain)
+            try:
+                read = None if cold.address is None else self._address_reader(settings)(cold.address)
+            except BadInput as error:
+                raise BadSettings(f"wallets.toml [{cold.name}]: address: {error.message}") from error
+            if cold.address is not None and read is None:
+                raise BadSettings(f"wallets.toml [{cold.name}]: address: {cold.address} is none of {cold.chain}")
+
+    def proposed_cold(self) -> tuple[Change | None, tuple[str, ...]]:
+        """The cold set that is proposed, None without one, and what differs from the one in force."""
+        from cryptosupport.desk.cold_set import proposed_cold
+
+        self.people.need()
+        with self.ledger().look() as records:
+            return proposed_cold(records, self.people, self.cold_set())
+
+    def sign_cold(self, by: str, hand: Hand) -> Stand:
+        """Sign the cold set that is proposed, when it says all that it loosens as this machine sees it."""
+        from cryptosupport.desk.change_desk import sign
+        from cryptosupport.desk.cold_set import loosened_by
+
+        before = self.cold_set()
+        lock = self.desk.approvals.lock_ms
+        return sign(self.ledger(), self.people, COLD, by, hand, lock, lambda change: loosened_by(change, before))
+
+    def cold_records(self) -> Iterator[dict[str, Any]]:
+        """The cold set, what is proposed, and what wallets.toml names beside it, as records."""
+        from cryptosupport.desk.change_desk import standing
+        from cryptosupport.desk.cold_set import cold_records
+
+        with self.ledger().look() as records:
+            proposed = standing(records, COLD, self.people.fault).proposed
+        return cold_records(self.cold_set(), proposed, self.named_cold)
+
     # -- files
 
     def settled(self, stand: Stand) -> Stand:
-        """Where a change is in force, see that its settings file says so."""
+        """Where a change is in force, see that its settings file says so; the cold set has none."""
         change = stand.change
-        name = {OPERATORS: "operators.toml", POLICY: "policy.toml"}[change.kind]
-        if change.active_at is not None:
+        if change.active_at is not None and change.kind != COLD:
+            name = {OPERATORS: "operators.toml", POLICY: "policy.toml"}[change.kind]
             path = self.folder / name
             try:
                 _write(path, change.file)

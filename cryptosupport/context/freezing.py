@@ -44,6 +44,8 @@ class WithFreezes(WithChanges):
             made = self._record(freezes, operator, hand)
         except SupportError as error:
             if not written:
+                said = "NOTHING IS FROZEN: neither the freeze file nor the ledger takes it. Stop the jobs by hand"
+                self.warn(said, always=True)
                 raise
             self._hear(error, operator)
             self.warn(f"the ledger does not know of it yet: {error.message}. It counts on this machine, by its file")
@@ -107,7 +109,7 @@ class WithFreezes(WithChanges):
         try:
             append(self.freeze_file, lines)
         except BadSettings as error:
-            self.warn(f"{error.message}: it counts by the ledger alone")
+            self.warn(f"{error.message}: it can count by the ledger alone")
             return False
         return True
 

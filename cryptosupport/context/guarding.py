@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cryptosupport.context.freezing import WithFreezes
+from cryptosupport.context.deriving import WithDeriving
 from cryptosupport.domain.errors import SupportError, Tampered
 
 if TYPE_CHECKING:
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from cryptosupport.desk.guards import Guarding
     from cryptosupport.domain.books import Records
     from cryptosupport.domain.screening import Lists
+    from cryptosupport.domain.withdrawals import Request
     from cryptosupport.outside.hooks import Provider
     from cryptosupport.settings.guards import Hook
 
 
-class WithGuards(WithFreezes):
+class WithGuards(WithDeriving):
     """The guards of decisions, and what freezes the desk by itself."""
 
     def __init__(self) -> None:
@@ -73,6 +74,7 @@ class WithGuards(WithFreezes):
             read_lists=ListReader(),
             read_address=lambda chain, text: readers[chain](text) if chain in readers else None,
             own={key_of(address): whose for address, whose in named if address is not None},
+            derived=self.whose,
             tokens=tokens,
             lists=screening.lists,
             hold_after=screening.hold_after_ms,
@@ -82,10 +84,23 @@ class WithGuards(WithFreezes):
             travel_rule=self._provider(TRAVEL_RULE, screening.travel_rule),
             contracts=Contracts(lambda name: self.chains(name)[0]) if screening.contracts == "hold" else None,
             tampered=self._tampered,
+            sweep_fault=self._sweep_fault,
             unscreened=lambda: self.warn_in_the_end(
                 "no sanctions list is there: what is allowed is not screened (`cryptosupport screen import`)"
             ),
         )
+
+    def _sweep_fault(self, records: Records, request: Request) -> str | None:
+        """Why a sweep must not go where it is to go: only to a cold wallet that two people signed as it is today."""
+        from cryptosupport.context.signing import fault
+        from cryptosupport.desk.cold_set import cold_set
+        from cryptosupport.domain.screening import key_of
+
+        registered, named = cold_set(records, self._versions[1], fault).colds, self.named_cold
+        for name, each in registered.items():
+            if each.chain == request.chain and key_of(each.known_by) == key_of(request.destination):
+                return None if named.get(name) == each else f"{name} is in wallets.toml no more, or was changed there"
+        return f"{request.destination} is no place of the cold set that two people signed"
 
     def _tampered(self, records: Records, error: Tampered) -> None:
         """Hear of a row that was changed behind this program: everything is frozen, and it is told in the end."""

@@ -274,16 +274,20 @@ class Opening:
         if (self.options.quiet and not always) or message in self._warned:
             return
         self._warned.add(message)
-        if self.options.log == "json":
-            import json
+        is_json = self.options.log == "json"
+        say(self._line("warning", message=message) if is_json else f"warning: {message}")
 
-            from cryptosupport.domain.wording import iso_time
+    def act(self, action: str, **facts: object) -> None:
+        """Say what was done, as one JSON object on stderr, where the log is JSON."""
+        if self.options.log == "json" and not self.options.quiet:
+            say(self._line("info", action=action, **facts))
 
-            record = {"level": "warning", "at": iso_time(self.clock.now()), "message": message}
-            message = json.dumps(record, ensure_ascii=False)
-        else:
-            message = f"warning: {message}"
-        say(message)
+    def _line(self, level: str, **facts: object) -> str:
+        import json
+
+        from cryptosupport.domain.wording import iso_time
+
+        return json.dumps({"level": level, "at": iso_time(self.clock.now()), **facts}, ensure_ascii=False)
 
     def warn_in_the_end(self, message: str) -> None:
         """Say something on stderr once the work is done; nothing where it fails or is stopped."""

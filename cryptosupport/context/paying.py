@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from cryptosupport.transport import SignerNode
 
 
-def _account(wallet: WalletSettings, settings: ChainSettings, source: str) -> Account:
-    """The wallet as its signer knows it."""
-    from cryptosupport.domain.signing import Account
-
-    network = str(settings.chain_id or settings.network)
-    return Account(settings.name, network, wallet.name, source, settings.by_symbol)
-
-
-
 def is_gone(holder: str) -> bool:
     """Whether a worker of this machine has ended; of other machines nobody can tell."""
     import os
@@ -60,6 +51,16 @@ _WORST = (7, 6, 5)
 
 class WithPaying(WithGuards):
     """What pays."""
+
+    def account(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Account:
+        """The wallet as its signer knows it."""
+        from cryptosupport.domain.signing import Account
+
+        cold = (it.address for it in self.named_cold.values() if it.chain == settings.name and it.address is not None)
+        network = str(settings.chain_id or settings.network)
+        return Account(
+            settings.name, network, wallet.name, source, settings.by_symbol, frozenset(key_of(each) for each in cold)
+        )
 
     @property
     def paying_wallets(self) -> list[str]:
@@ -174,14 +175,36 @@ class WithPaying(WithGuards):
             return RemoteSigner(path)
         if wallet.signer_url is not None:
             return self._web3signer(wallet, settings, source)
+        if wallet.psbt_folder is not None:
+            return self._psbt_signer(wallet, settings, source, wallet.psbt_folder)
         return self.local_signer(wallet, settings, source)
+
+    def _psbt_signer(self, wallet: WalletSettings, settings: ChainSettings, source: str, folder: Path) -> Signer:
+        """A key on a machine or device that sees files only, with checks and a memory of this machine in front."""
+        from cryptosupport.signers.papers import Folder
+        from cryptosupport.signers.psbt import PsbtSigner
+
+        return PsbtSigner(
+            Folder(folder, wallet.name), self.papers(settings), self.account(wallet, settings, source),
+            self._caps(wallet, settings), self.electors, tools=self.tools(wallet, settings), store=self.signer_store,
+            freezes=self._freezes, clock=self.clock.milliseconds,
+        )  # fmt: skip
+
+    def papers(self, settings: ChainSettings) -> Any:
+        """What the chain's family knows of PSBTs. Raises `BadSettings` where it has none."""
+        from importlib.util import find_spec
+
+        self._family(settings)
+        if find_spec(f"cryptosupport.chains.{settings.family}.offline") is None:
+            raise BadSettings(f"PSBTs are signed on Bitcoin chains, and chains/{settings.name}.toml is none")
+        return self._family(settings, ".offline")
 
     def _web3signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
         """A key that is elsewhere, with checks and a memory of this machine in front: it may sign anything."""
         from cryptosupport.signers.web3signer import Web3Signer
 
         return Web3Signer(
-            self._signer_node(wallet).ask, self._words(settings), _account(wallet, settings, source),
+            self._signer_node(wallet).ask, self._words(settings), self.account(wallet, settings, source),
             self._caps(wallet, settings), self.electors, store=self.signer_store, freezes=self._freezes,
             clock=self.clock.milliseconds,
         )  # fmt: skip
@@ -209,7 +232,7 @@ class WithPaying(WithGuards):
         return node
 
     def ask_signer(self, name: str) -> str | None:
-        """Ask the signer of a wallet whether it would sign; what it says, None where the key is fetched by each run.
+        """Ask the signer of a wallet whether it would sign; what it says, None where nothing can be told.
 
         Raises `BadSettings` where it has not the key, `Unreachable`, `Refused`.
         """
@@ -220,7 +243,11 @@ class WithPaying(WithGuards):
         if (wallet.signer or "").startswith("socket:"):
             self._signer(wallet, settings, wallet.address or "").high_water()
             return "its signer answers"
-        if wallet.signer_url is None or wallet.address is None:
+        if wallet.psbt_folder is not None:
+            return self._ask_folder(wallet, settings, wallet.psbt_folder)
+        if wallet.signer_url is None:
+            return self._ask_key(wallet, settings)
+        if wallet.address is None:
             return None
         node = self._signer_node(wallet)
         held = Elsewhere(node.ask, self._words(settings), wallet.address).address("")
@@ -228,18 +255,37 @@ class WithPaying(WithGuards):
             raise BadSettings(f"the signer at {node.name} has the key of {held or 'nobody'}, not of {wallet.address}")
         return f"its signer at {node.name} answers, and has its key"
 
+    def _ask_key(self, wallet: WalletSettings, settings: ChainSettings) -> str | None:
+        """Whose the key of a wallet is; None where it is not there, or the wallet cannot pay. Raises `BadSettings`."""
+        if not self._can_pay(wallet.chain) or settings.pay_fault is not None or wallet.known_by is None:
+            return None
+        try:
+            self.guarded_secret(wallet.signer or "")
+        except BadSettings:  # told with the secrets
+            return None
+        self.local_signer(wallet, settings, self.payer(wallet.name).source).check_key()
+        return "its key is that of its address"
+
+    def _ask_folder(self, wallet: WalletSettings, settings: ChainSettings, folder: Path) -> str:
+        """What waits for a signature that is made elsewhere. Raises `BadSettings`."""
+        from cryptosupport.signers.papers import Folder
+
+        self.papers(settings)
+        waiting = Folder(folder, wallet.name).waiting()
+        return f"its signer is asked over {folder}, where {len(waiting)} requests wait for a signature"
+
     def local_signer(self, wallet: WalletSettings, settings: ChainSettings, source: str) -> Signer:
         """The key of a wallet in this process, with its own checks and its own memory."""
         from cryptosupport.signers.local import LocalSigner
 
         secret = wallet.signer or ""
         return LocalSigner(
-            _account(wallet, settings, source), self._caps(wallet, settings), self.electors,
-            secret=lambda: self.guarded_secret(secret), tools=self._tools(wallet, settings), store=self.signer_store,
+            self.account(wallet, settings, source), self._caps(wallet, settings), self.electors,
+            secret=lambda: self.guarded_secret(secret), tools=self.tools(wallet, settings), store=self.signer_store,
             freezes=self._freezes, clock=self.clock.milliseconds,
         )  # fmt: skip
 
-    def _tools(self, wallet: WalletSettings, settings: ChainSettings) -> Tools:
+    def tools(self, wallet: WalletSettings, settings: ChainSettings) -> Tools:
         """What the chain's family gives to whoever holds the key."""
         tools: Tools = self._family(settings, ".tools").open_tools(settings, wallet.known_by or "")
         return tools
@@ -285,16 +331,19 @@ class WithPaying(WithGuards):
         with self._ledger_of_freezes.look() as records:
             return records.freezes()
 
-    def tell_paid(self, paid: Paid | Shift) -> None:
-        """Tell what kept anything from being paid, each as a warning, and set the exit code."""
-        from cryptosupport.domain.errors import Waits
+    def tell_paid(self, paid: Paid | Shift, unsigned: int = 0) -> None:
+        """Tell what kept anything from being paid, each as a warning, and set the exit code; ``unsigned`` is that of
+        what waits for a signature, and nothing worse.
+        """
+        from cryptosupport.domain.errors import Unsigned, Waits
 
         told = dict.fromkeys(error.message for error in paid.errors)
         for message in told:
             self.warn(message)
         codes = {error.exit_code for error in paid.errors if not isinstance(error, Waits)}
         worst = [code for code in _WORST if code in codes] or sorted(codes, reverse=True)
-        self.exit_code = worst[0] if worst else self.exit_code
+        waits = unsigned if any(isinstance(error, Unsigned) for error in paid.errors) else 0
+        self.exit_code = worst[0] if worst else self.exit_code or waits
         for error in paid.errors:
             if error.audited:
                 self._hear_refusal(error)

@@ -45,7 +45,7 @@ class WithPolicies(WithPeople):
             what = "nobody has signed it" if not signed else "it was edited"
             raise Edited(
                 f"{where} is not the policy that two operators signed: {what}. Have it signed: "
-                f"`cryptosupport policy propose {where} --operator NAME`; or put back the one in force",
+                f"`cryptosupport policy propose {where} --operator NAME`; `policy activate` writes the one in force",
                 file="policy.toml",
             )
         if file.hash != hashes[-1]:

@@ -1,4 +1,4 @@
-"""A pass of `withdraw run`: alone on this machine, and told to those who watch the desk."""
+"""A pass of cron: alone on this machine, and told to those who watch the desk."""
 
 from __future__ import annotations
 
@@ -21,14 +21,26 @@ if TYPE_CHECKING:
     from cryptosupport.domain.books import Ledger
     from cryptosupport.domain.metrics import Gauge, LastRun
 
-LOCK = "withdraw-run"
-"""What keeps a second pass away."""
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What cron has done: its ``lock`` keeps a second pass away, its ``file`` remembers the last one, its ``metric`` is
+    how metrics call it.
+    """
+
+    lock: str
+    file: str
+    metric: str
+
+
+WITHDRAW_RUN = Job("withdraw-run", "last-run.json", "run")
+SWEEP_RUN = Job("sweep-run", "last-sweep.json", "sweep_run")
 
 _UNEXPECTED = 1
 
 
 @dataclass
-class _Noted:
+class Noted:
     """What a pass leaves for those who watch: the ledger that it opened, and what was paid."""
 
     ledger: Ledger | None = None
@@ -40,20 +52,22 @@ def one_pass(
 ) -> list[dict[str, Any]]:
     """Do one pass in ``books``; the records of the withdrawals that moved, as they are now.
 
-    How it ended is remembered in the data folder and, where ``metrics`` is a file, told there; not of a dry run. Raises
-    `Locked` when another pass is at it.
+    See `at_work`. Raises `Locked` when another pass is at it.
     """
-    from cryptosupport.desk.pay import pay
+    from cryptosupport.desk.left_behind import left_behind
+    from cryptosupport.desk.pay import Paid, pay
     from cryptosupport.desk.payout_record import paid_records
     from cryptosupport.desk.run_once import run_once
 
-    with context.run_lock(LOCK), _told(context, dry_run, metrics) as noted, books as (ledger, premises):
+    with at_work(context, WITHDRAW_RUN, dry_run, metrics) as noted, books as (ledger, premises):
         noted.ledger = ledger
         moved = {each.id: each for each in run_once(ledger, premises, context.alarms)}
         context.warn_of_freezes(ledger)
-        if not dry_run and context.paying_wallets:
-            noted.paid = pay(context.paying(ledger, premises), context.paying_wallets, context.till)
+        if not dry_run:
+            wallets = context.paying_wallets
+            noted.paid = pay(context.paying(ledger, premises), wallets, context.till) if wallets else Paid()
             moved |= noted.paid.moved
+            noted.paid.errors += left_behind(ledger, context.paying_sources)
             context.tell_paid(noted.paid)
         if not dry_run:
             context.tell_hooks()
@@ -115,27 +129,33 @@ def _set_by_signals(event: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _told(context: Context, dry_run: bool, metrics: Path | None) -> Iterator[_Noted]:
-    """Tell how what is done meanwhile ended, whatever ends it; one that is stopped by a person has no end."""
-    noted = _Noted()
-    try:
-        yield noted
-    except Locked:
-        raise
-    except Exception as error:
+def at_work(context: Context, job: Job, dry_run: bool, metrics: Path | None) -> Iterator[Noted]:
+    """Do a job, alone on this machine, and tell how it ended, whatever ends it; stopped by a person it has no end.
+
+    How it ended is remembered in the data folder and, where ``metrics`` is a file, told there; not of a dry run. Raises
+    `Locked` when another pass is at it.
+    """
+    noted = Noted()
+    with context.run_lock(job.lock):
+        try:
+            yield noted
+        except Locked:
+            raise
+        except Exception as error:
+            if not dry_run:
+                code = error.exit_code if isinstance(error, SupportError) else _UNEXPECTED
+                _tell(context, job, noted, code, metrics)
+            raise
         if not dry_run:
-            _tell(context, noted, error.exit_code if isinstance(error, SupportError) else _UNEXPECTED, metrics)
-        raise
-    if not dry_run:
-        _tell(context, noted, context.exit_code_by_now, metrics)
+            _tell(context, job, noted, context.exit_code_by_now, metrics)
 
 
-def _tell(context: Context, noted: _Noted, exit_code: int, metrics: Path | None) -> None:
+def _tell(context: Context, job: Job, noted: Noted, exit_code: int, metrics: Path | None) -> None:
     """Remember it, and write the metrics. What cannot be written is a warning, and stays as it was."""
     from cryptosupport.desk.measure import ended
     from cryptosupport.outside import lastrun
 
-    path = context.data_folder / lastrun.NAME
+    path = context.data_folder / job.file
     try:
         before = lastrun.read(path)
     except BadSettings as error:
@@ -147,20 +167,20 @@ def _tell(context: Context, noted: _Noted, exit_code: int, metrics: Path | None)
     except BadSettings as error:
         context.warn(error.message)
     if metrics is not None:
-        _write(context, noted, run, metrics)
+        _write(context, job, noted, run, metrics)
 
 
-def _write(context: Context, noted: _Noted, run: LastRun, path: Path) -> None:
+def _write(context: Context, job: Job, noted: Noted, run: LastRun, path: Path) -> None:
     from cryptosupport.desk.measure import gauges_of_run
     from cryptosupport.outside.metrics import write
 
     try:
-        write(path, [*gauges_of_run(run), *_gauges(context, noted, run.at)])
+        write(path, [*gauges_of_run(run, job.metric), *_gauges(context, noted, run.at)])
     except BadSettings as error:
         context.warn(error.message)
 
 
-def _gauges(context: Context, noted: _Noted, now: int) -> list[Gauge]:
+def _gauges(context: Context, noted: Noted, now: int) -> list[Gauge]:
     """What the pass found in ledger and wallets; of a pass that failed, what can still be told."""
     from cryptosupport.desk.measure import gauges_of_hooks, gauges_of_ledger, gauges_of_wallets, waiting
     from cryptosupport.ledger.schema import status

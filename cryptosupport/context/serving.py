@@ -54,11 +54,8 @@ class WithServing(WithHooks):
                 f"wallets.toml [{name}]: the memory of its signer is not here: run it where the key is, with the "
                 "settings and the data folder of the signer"
             )
-        settings, nodes = self._open_nodes(self._ready_to_pay(wallet))
-        source = self._address_of(wallet, settings)
-        payer = self._family(settings, ".paying").open_payer(settings, nodes, self.clock, name, source)
-        now = self.clock.milliseconds()
-        return retired_record(retire(self.signer_store, payer, settings.name, name, place, now))
+        payer, now = self.payer(name), self.clock.milliseconds()
+        return retired_record(retire(self.signer_store, payer, wallet.chain, name, place, now))
 
     def _guard_data(self) -> None:
         """Raise `BadSettings` where others could put another memory, or another freeze file, in the place of ours."""
@@ -69,17 +66,15 @@ class WithServing(WithHooks):
 
     def _served(self, name: str) -> LocalSigner:
         """The signer of a wallet by these settings alone. Raises `BadSettings`."""
-        from cryptosupport.domain.signing import Account
         from cryptosupport.signers.local import LocalSigner
 
         wallet = self._wallet_to_serve(name)
         settings = self._ready_to_pay(wallet)
         secret = wallet.signer or ""
-        network = str(settings.chain_id or settings.network)
-        account = Account(settings.name, network, name, self._address_of(wallet, settings), settings.by_symbol)
+        account = self.account(wallet, settings, self._address_of(wallet, settings))
         return LocalSigner(
             account, self._stated_caps(wallet, settings), self._stated_electors(),
-            secret=lambda: self.guarded_secret(secret), tools=self._tools(wallet, settings),
+            secret=lambda: self.guarded_secret(secret), tools=self.tools(wallet, settings),
             store=self.signer_store, freezes=self._freezes_in_file, clock=self.clock.milliseconds,
         )  # fmt: skip
 

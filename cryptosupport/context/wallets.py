@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,16 @@ class WithWallets(WithPaying):
                 raise NoSuchRecord(f"no wallet of wallets.toml is called {name}{nearest(name, self.wallets)}")
         return [self._own(self.wallets[name]) for name in dict.fromkeys(names or self.wallets)]
 
+    @property
+    def paying_sources(self) -> set[tuple[str, str]]:
+        """The chains of wallets that pay, each with what it is known by there; one that cannot be read is left out."""
+        found = set()
+        for name in self.paying_wallets:
+            with suppress(BadSettings):  # the pass told of it
+                own = self._own(self.wallets[name])
+                found |= {(own.chain, own.source)} if own.source is not None else set()
+        return found
+
     def _own(self, wallet: WalletSettings) -> Own:
         from cryptosupport.desk.show_wallets import Own
 
@@ -68,6 +79,16 @@ class WithWallets(WithPaying):
     def balances(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What wallets hold, as records; where a node cannot be asked, the exit code says so."""
         return self._balances(self.own_wallets(names))  # what is wrong with a name is told before anything else
+
+    def split(self) -> Iterator[dict[str, Any]]:
+        """How the money of all wallets is split, by asset, as records; what is over its limit is a warning."""
+        from cryptosupport.desk.show_split import split_records, splits
+
+        roles = {name: wallet.role for name, wallet in self.wallets.items()}
+        for record in split_records(splits(self.balances(()), roles), self.desk.share.limit):
+            if record["over"]:
+                self.warn(f"{record['hot_share']} of {record['asset']} is hot, and at most {record['limit']} may be")
+            yield record
 
     def _balances(self, wallets: Sequence[Own]) -> Iterator[dict[str, Any]]:
         from cryptosupport.desk.show_wallets import balance_record

@@ -1,4 +1,4 @@
-"""Change the operators or the policy: proposed, signed by two, in force when its time has come."""
+"""Change the operators, the policy or the cold set: proposed, signed by two, in force when its time has come."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptosupport.desk.people import (
     Hand,
     People,
     operators_of,
-    policies_of,
+    signed_of,
     signers,
     waits_until,
 )
@@ -21,7 +21,18 @@ from cryptosupport.domain.audit import PROGRAM, Act
 from cryptosupport.domain.books import Ledger, Records
 from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
 from cryptosupport.domain.identifiers import shortened
-from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
+from cryptosupport.domain.operators import (
+    COLD,
+    OPERATORS,
+    POLICY,
+    SIGNED_BY,
+    Change,
+    Operator,
+    Operators,
+    Role,
+    content_of,
+    people_of,
+)
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.statements import Statement
 from cryptosupport.domain.withdrawal_record import moment
@@ -69,7 +80,7 @@ class Standing:
     @property
     def overtaken(self) -> bool:
         """Whether the operators changed since it was proposed."""
-        return self.kind == POLICY and self.proposed is not None and self.proposed.operators != self.by.version
+        return self.kind != OPERATORS and self.proposed is not None and self.proposed.operators != self.by.version
 
 
 def standing(records: Records, kind: str, fault: Fault) -> Standing:
@@ -81,15 +92,16 @@ def standing(records: Records, kind: str, fault: Fault) -> Standing:
     if kind == OPERATORS:
         by = operators or Operators({} if proposed is None else people_of(proposed.content))
         return Standing(kind, active, by, TRUSTED, proposed)
-    policies_of(records, versions, fault)
-    return Standing(kind, active, operators, frozenset({Role.POLICY}), proposed)
+    signed_of(records, kind, versions, fault)
+    return Standing(kind, active, operators, SIGNED_BY[kind], proposed)
 
 
 def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, lock: int) -> Stand:
     """Propose a change in the name of ``by``, who signs it; the same one proposed again is signed by one more.
 
     What loosens anything waits for ``lock`` milliseconds from now. The first operators, and the first policy, do not
-    wait: nothing is in force that they could loosen. Raises `Refused` where another change is proposed.
+    wait: nothing is in force that they could loosen. The first cold set does. Raises `Refused` where another change is
+    proposed.
     """
     with ledger.look() as records:
         stands, now, ledger_id = standing(records, draft.kind, people.fault), records.now, records.ledger_id
@@ -101,10 +113,10 @@ def propose(ledger: Ledger, people: People, draft: Draft, by: str, hand: Hand, l
                 f"sign it, or take it back with `cryptosupport {_group(change.kind)} discard`, before another one"
             )
         change = None
-    if change is not None and stands.active:
+    if change is not None and (stands.active or draft.kind == COLD):
         _refuse_hurried(change, lock, lambda proposed: draft.loosens)
     if change is None:
-        loosens = draft.loosens if stands.active else ()
+        loosens = draft.loosens if stands.active or draft.kind == COLD else ()
         operators = "" if draft.kind == OPERATORS and not people.operators else people.operators.version
         at = hand.at(now)
         number, counts_from = len(stands.active) + 1, at + (lock if loosens else 0)
@@ -132,7 +144,7 @@ def sign(
     if stands.proposed is None:
         raise NoSuchRecord(f"no change of the {kind} is proposed")
     _refuse_overtaken(stands)
-    if stands.active:
+    if stands.active or kind == COLD:
         _refuse_hurried(stands.proposed, lock, loosens)
     return _sign(ledger, people, stands.proposed, by, hand, ledger_id, now, stands.waiting)
 
@@ -152,11 +164,11 @@ def _refuse_hurried(change: Change, lock: int, loosens: Callable[[Change], Colle
 
 
 def _refuse_overtaken(stands: Standing) -> None:
-    """Raise `Refused` for a policy that was proposed to other operators than those of now: it fell with them."""
+    """Raise `Refused` for a change that was proposed to other operators than those of now: it fell with them."""
     if stands.overtaken:
         raise Refused(
-            "the operators changed since this policy was proposed, and what was signed before counts no more: take it "
-            "back with `cryptosupport policy discard`, or propose it anew"
+            f"the operators changed since this {stands.kind} was proposed, and what was signed before counts no more: "
+            f"take it back with `cryptosupport {_group(stands.kind)} discard`, or propose it anew"
         )
 
 
@@ -168,7 +180,7 @@ def _sign(
         _refuse_unsound(people, change)
     first = change.kind == OPERATORS and not people.operators
     speaking = replace(people, operators=Operators(people_of(change.content))) if first else people
-    roles = TRUSTED if change.kind == OPERATORS else frozenset({Role.POLICY})
+    roles = SIGNED_BY.get(change.kind, TRUSTED)
     speaking.person(by, roles)  # before anybody is asked to touch a key
     signed = hand.sign(Statement(change.kind, change.hash, by, now, ledger_id))
     with ledger.act() as records:
@@ -210,7 +222,7 @@ def _put(records: Records, before: Change | None, change: Change, by: str) -> No
 def _act(change: Change, what: str, who: str = PROGRAM, **facts: str | None) -> Act:
     """What the log hears. Its subject is the kind, so that the log has all versions of one kind together."""
     told = {"version": str(change.number), "hash": change.hash}
-    return Act(f"{change.kind}.{what}", change.kind, who, told | facts)
+    return Act(f"{change.kind.replace(' ', '_')}.{what}", change.kind, who, told | facts)
 
 
 def activate(ledger: Ledger, people: People, kind: str) -> Stand:
@@ -358,4 +370,4 @@ def as_record(stand: Stand) -> dict[str, Any]:
 
 
 def _group(kind: str) -> str:
-    return "operator" if kind == OPERATORS else "policy"
+    return {OPERATORS: "operator", POLICY: "policy", COLD: "cold"}[kind]

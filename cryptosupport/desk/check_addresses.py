@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,19 +104,21 @@ def check_addresses(
     *,
     offline: bool = False,
     lists: Lists | None = None,
+    derived: Callable[[str, str], WalletSettings | None] = lambda chain, address: None,
 ) -> list[AddressCheck]:
     """Say what is known about each of ``texts``, in their order.
 
     ``wallets`` are the desk's own, by name; ``known`` the normal forms of addresses from earlier look-ups; ``lists``
-    those that destinations are screened against. With ``offline`` no node is asked. A node that cannot be reached
-    leaves ``contract`` open and spoils nothing else.
+    those that destinations are screened against. ``derived`` says of an address of a chain which wallet of many
+    addresses it is of. With ``offline`` no node is asked. A node that cannot be reached leaves ``contract`` open and
+    spoils nothing else.
     """
     checks = [_read(text, chains) for text in texts]
     own = {_normal(wallet.address, chains): wallet for wallet in wallets.values() if wallet.address is not None}
     others = dict.fromkeys(known, EARLIER)
     others |= {check.address.text: GIVEN for check in checks if check.address is not None}
     others |= {text: wallet.name for text, wallet in own.items()}
-    checks = [_compare(check, own, others) for check in checks]
+    checks = [_compare(check, own, others, derived) for check in checks]
     checks = checks if lists is None else [_screened(check, lists) for check in checks]
     return checks if offline else _ask(checks, chains)
 
@@ -224,11 +226,17 @@ def _normal(text: str, chains: Sequence[Chain]) -> str:
     return text
 
 
-def _compare(check: AddressCheck, own: Mapping[str, WalletSettings], others: Mapping[str, str]) -> AddressCheck:
+def _compare(
+    check: AddressCheck,
+    own: Mapping[str, WalletSettings],
+    others: Mapping[str, str],
+    derived: Callable[[str, str], WalletSettings | None],
+) -> AddressCheck:
     address = check.address
     if address is None:
         return check
-    wallet = own.get(address.text)
+    known = (own.get(address.text), *(derived(chain, address.text) for chain in check.chains))
+    wallet = next((each for each in known if each is not None), None)
     return replace(
         check,
         own=None if wallet is None else OwnWallet(wallet.name, wallet.role),

@@ -9,6 +9,8 @@ from cryptosupport.desk.decide_again import as_decided
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.books import Books
 from cryptosupport.domain.policy.booking import book, unbook
+from cryptosupport.domain.policy.decision import SWEEPS, Outcome, Voice
+from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
 
@@ -17,9 +19,11 @@ def decide_anew(
 ) -> Withdrawal:
     """Decide a withdrawal by the rules, sums, prices and lists of now, as if it were not booked yet; record it.
 
-    ``waived`` are the holds that are released with this, beside those that were before. Raises `OutcomeUnknown` when
-    somebody else changed it meanwhile.
+    ``waived`` are the holds that are released with this, beside those that were before. A sweep is never decided again:
+    it ends, and the next plan says what is to leave. Raises `OutcomeUnknown` when somebody else changed it meanwhile.
     """
+    if is_sweep(before.request.request_id):
+        return _ended_sweep(books, before, act)
     pricer = Pricer(premises, books)
     incoming = Incoming(before.request, before.source, replace(before, waived=(*before.waived, *waived)))
     case = Cases([incoming], premises, books, pricer).case(incoming)
@@ -30,6 +34,14 @@ def decide_anew(
     after = replace(after, waived=tuple(dict.fromkeys((*before.waived, *waived))))
     books.change(before, after, act)
     books.keep_prices(pricer.counted)
+    return after
+
+
+def _ended_sweep(books: Books, before: Withdrawal, act: Act) -> Withdrawal:
+    said = Voice(SWEEPS, Outcome.DENY, "a sweep is not decided again: the next run plans what is to leave")
+    decision = replace(before.decision, outcome=Outcome.DENY, voices=(said, *before.decision.voices), at=books.now)
+    after = replace(ended(before, State.REJECTED, None, books.now), decision=decision, turn=before.turn + 1)
+    books.change(before, after, act)
     return after
 
 

@@ -15,6 +15,7 @@ from cryptosupport.domain.personal import opened
 from cryptosupport.domain.policy.decision import (
     ALLOW_LIST,
     BLOCK_LIST,
+    COLD_SET,
     CONTRACT,
     FREEZE,
     LOOK_ALIKE,
@@ -34,6 +35,7 @@ from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.policy.rules import Booking
 from cryptosupport.domain.prices import usd
 from cryptosupport.domain.screening import ListKind, Lists, key_of
+from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawals import Request
 
 _PRECOMPILES = 0x1FF
@@ -68,17 +70,20 @@ def _raise(records: Records, error: Tampered) -> None:
 class Guarding:
     """What guards go by, beside the ledger. Without anything set, only freezes and lists that were imported speak.
 
-    ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words;
+    ``read_address`` reads an address of a chain. ``own`` are the desk's wallets by the key of their address, in words,
+    and ``derived`` says of an address of a chain whose it is among those that have many;
     ``tokens`` the known contracts by key. ``lists`` have to be there; one that was read longer than ``hold_after``
     (milliseconds) ago holds. ``travel_rule_above`` is in micro-USD; ``allowlist_cooling`` in milliseconds.
     ``unscreened`` hears that something was allowed without any list of sanctions, ``tampered`` of rows that were
-    changed behind this program: those stay as they are, and the others go on.
+    changed behind this program: those stay as they are, and the others go on. ``sweep_fault`` says why a sweep must not
+    go where it is to go, None where it may.
     """
 
     freeze_file: Callable[[], Sequence[FileLine]] = tuple
     read_lists: Callable[[Records], Lists] = lambda records: Lists()
     read_address: Callable[[str, str], Address | None] = lambda chain, text: None
     own: Mapping[str, str] = field(default_factory=dict)
+    derived: Callable[[Records, str, str], str | None] = lambda records, chain, address: None
     tokens: Mapping[str, str] = field(default_factory=dict)
     lists: tuple[str, ...] = ()
     hold_after: int | None = None
@@ -89,6 +94,7 @@ class Guarding:
     contracts: Contracts | None = None
     unscreened: Callable[[], None] = lambda: None
     tampered: Callable[[Records, Tampered], None] = _raise
+    sweep_fault: Callable[[Records, Request], str | None] = lambda records, request: "there is no cold set"
 
     @property
     def asks(self) -> bool:
@@ -100,7 +106,7 @@ class Guards:
     """The guards of one transaction. ``customers`` are those whose earlier destinations are compared."""
 
     def __init__(self, guarding: Guarding, records: Records, customers: Iterable[str]) -> None:
-        self._guarding = guarding
+        self._guarding, self._records = guarding, records
         self._now = records.now
         take_file(records, guarding.freeze_file())
         self.freezes = records.freezes()
@@ -116,6 +122,9 @@ class Guards:
 
     def screened(self, request: Request, booking: Booking) -> Iterator[Voice]:
         """What the destination brings about."""
+        if is_sweep(request.request_id):
+            yield from self.placed(request)
+            return
         yield from self._unsound
         guarding = self._guarding
         yield from self.placed(request)
@@ -127,7 +136,14 @@ class Guards:
     def placed(self, request: Request) -> Iterator[Voice]:
         """What the destination is by the lists and settings of now; nobody is asked."""
         key = key_of(request.destination)
-        yield from self._listed(request, key)
+        if not is_sweep(request.request_id):
+            yield from self._listed(request, key)
+            guarding, destination = self._guarding, request.destination
+            whose = guarding.own.get(key) or guarding.derived(self._records, request.chain, destination)
+            if whose is not None:
+                yield Voice(OWN_ADDRESS, Outcome.DENY, f"{request.destination} is {whose} of the desk itself")
+        elif (fault := self._guarding.sweep_fault(self._records, request)) is not None:
+            yield Voice(COLD_SET, Outcome.DENY, fault)
         yield from self._place(request, key)
 
     def _doubts(self) -> Iterator[Voice]:
@@ -172,10 +188,8 @@ class Guards:
             yield Voice(ALLOW_LIST, Outcome.WAIT, reason + duration(cooling))
 
     def _place(self, request: Request, key: str) -> Iterator[Voice]:
-        """Places that no customer's withdrawal may go to (M41)."""
+        """Places that nothing may go to (M41)."""
         guarding, destination = self._guarding, request.destination
-        if key in guarding.own:
-            yield Voice(OWN_ADDRESS, Outcome.DENY, f"{destination} is {guarding.own[key]} of the desk itself")
         if key in guarding.tokens:
             reason = f"{destination} is the contract of {guarding.tokens[key]}: what is sent there is lost"
             yield Voice(TOKEN_CONTRACT, Outcome.DENY, reason)
@@ -243,8 +257,11 @@ def _precompiled(key: str) -> bool:
 
 
 def ask_guards(guarding: Guarding, requests: Iterable[tuple[Request, int | None]]) -> None:
-    """Ask outside about requests (with their values), before the transaction: meanwhile nobody else could decide."""
-    some = list(requests)
+    """Ask outside about requests (with their values), before the transaction: meanwhile nobody else could decide.
+
+    Nobody is asked about the desk's own cold.
+    """
+    some = [each for each in requests if not is_sweep(each[0].request_id)]
     if guarding.provider is not None:
         guarding.provider.ask(some)
     above = guarding.travel_rule_above

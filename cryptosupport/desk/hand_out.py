@@ -11,7 +11,7 @@ from cryptosupport.desk.freeze import refusal
 from cryptosupport.desk.guards import Guards
 from cryptosupport.desk.settle import move_all
 from cryptosupport.desk.till import Shift
-from cryptosupport.domain.errors import Frozen, Refused, SupportError, Tampered, Waits
+from cryptosupport.domain.errors import Frozen, Refused, SupportError, Tampered, Unsigned, Waits
 from cryptosupport.domain.paying import Decoded, Order, Sent
 from cryptosupport.domain.payouts import Attempt, Kind, Payout, Step
 from cryptosupport.domain.statements import Signed
@@ -23,7 +23,8 @@ APPROVE = "approve"
 def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     """Have the last attempt of each payout signed where it is not, and store the bytes; all payouts as they are now.
 
-    What is frozen, or stopped by a list of today, is not signed; what the signer refuses stays reserved, and is told.
+    What is frozen, or stopped by a list of today, is not signed; what the signer refuses, or waits for itself, stays
+    reserved, and is told.
     Raises `Locked`, `Unreachable`.
     """
     bare = [each for each in payouts if each.last.raw is None]
@@ -37,9 +38,9 @@ def sign(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
     for (payout, withdrawals, _), raw in zip(allowed, shift.till.signer.sign_all(orders), strict=True):
         try:
             done[payout.id] = _signed(shift, payout, withdrawals, raw)
-        except Refused as error:
+        except (Refused, Unsigned) as error:
             shift.errors.append(error)
-            if not isinstance(error, Frozen):  # that ends with the freeze
+            if not isinstance(error, (Frozen, Unsigned)):  # that ends with the freeze, or with a signature
                 shift.refused.add(payout.id)
     paying = shift.paying
     with paying.ledger.write(paying.premises.judge) as books:
@@ -61,9 +62,13 @@ def _order(
     )  # fmt: skip
 
 
-def _signed(shift: Shift, payout: Payout, withdrawals: tuple[Withdrawal, ...], raw: bytes | Refused) -> Payout:
-    """The payout with signed bytes that do what was asked, as a second decoder reads them (M50). Raises `Refused`."""
-    if isinstance(raw, Refused):
+def _signed(
+    shift: Shift, payout: Payout, withdrawals: tuple[Withdrawal, ...], raw: bytes | Refused | Unsigned
+) -> Payout:
+    """The payout with signed bytes that do what was asked, as a second decoder reads them (M50). Raises `Refused`,
+    `Unsigned`.
+    """
+    if isinstance(raw, (Refused, Unsigned)):
         raise raw
     decoded = shift.till.payer.read(raw)
     check_bytes(payout, payout.last, withdrawals, decoded)
@@ -150,25 +155,27 @@ def _is_stopped(shift: Shift, withdrawal: Withdrawal, guards: Guards) -> bool:
 
 
 def send(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
-    """Give the last attempt of each payout to the nodes, in the order of their places; all as they are now.
+    """Give the last signed attempt of each payout to the nodes, in the order of their places; all as they are now.
 
     What is frozen at this moment, or stopped by a list, is not sent (M28, M35). Raises `Locked`, `Tampered`.
     """
-    ready = [each for each in payouts if each.last.raw is not None]
+    ready = [each for each in payouts if each.outgoing is not None]
     if not ready:
         return list(payouts)
     allowed = _allowed(shift, ready)
     sound: list[Payout] = []
+    raws: list[bytes] = []
     for payout, withdrawals, _ in allowed:
-        raw = payout.last.raw
-        assert raw is not None
+        attempt = payout.outgoing
+        assert attempt is not None
+        assert attempt.raw is not None
         try:
-            check_bytes(payout, payout.last, withdrawals, shift.till.payer.read(raw))
+            check_bytes(payout, attempt, withdrawals, shift.till.payer.read(attempt.raw))
         except SupportError as error:  # whoever changed the bytes in the database does not get them out
             shift.errors.append(error)
         else:
             sound.append(payout)
-    raws = [each.last.raw for each in sound if each.last.raw is not None]
+            raws.append(attempt.raw)
     answers = shift.till.payer.send(raws) if raws else []
     paying = shift.paying
     with paying.ledger.write(paying.premises.judge) as books:
@@ -184,7 +191,8 @@ def send(shift: Shift, payouts: Sequence[Payout]) -> list[Payout]:
 
 
 def _sent(payout: Payout, sent: Sent, now: int) -> Payout:
-    attempt = replace(payout.last, sent=payout.last.sent + 1, sent_at=now, said=sent.said[:500])
+    given = payout.outgoing or payout.last
+    attempt = replace(given, sent=given.sent + 1, sent_at=now, said=sent.said[:500])
     step = payout.step
     if sent.taken:
         step = Step.CONFIRMING if step is Step.CONFIRMING else Step.BROADCAST

@@ -62,15 +62,16 @@ def waiting(ledger: Ledger, states: Mapping[str, int]) -> Waiting:
     return Waiting(states, under_way, None if first is None else first.updated_at)
 
 
-def gauges_of_run(run: LastRun) -> list[Gauge]:
-    """What is known of every pass, also of one that failed."""
+def gauges_of_run(run: LastRun, job: str = "run") -> list[Gauge]:
+    """What is known of every pass of a ``job``, also of one that failed."""
+    name = f"cryptosupport_{job}"
     gauges = [
-        Gauge("cryptosupport_run_timestamp_seconds", "When the last pass ended.", (), _one(_seconds(run.at))),
-        Gauge("cryptosupport_run_exit_code", "The exit code of the last pass.", (), _one(str(run.exit_code))),
+        Gauge(f"{name}_timestamp_seconds", "When the last pass ended.", (), _one(_seconds(run.at))),
+        Gauge(f"{name}_exit_code", "The exit code of the last pass.", (), _one(str(run.exit_code))),
     ]
     if run.succeeded_at is not None:
         said = "When a pass last did all its work (exit code 0, 5 or 7)."
-        gauges.append(Gauge("cryptosupport_run_success_timestamp_seconds", said, (), _one(_seconds(run.succeeded_at))))
+        gauges.append(Gauge(f"{name}_success_timestamp_seconds", said, (), _one(_seconds(run.succeeded_at))))
     return gauges
 
 

@@ -81,8 +81,9 @@ def _dearer(paying: Paying, till: Till, payout: Payout, survey: Survey) -> Plan 
     """The last attempt with a higher fee, within what the payment is worth."""
     with paying.ledger.look() as records:
         paid = records.payouts.withdrawals([item.withdrawal_id for item in payout.items])
-    (most,) = most_fees(paying, payout.chain, [list(paid.values())])
-    return till.payer.dearer(payout, survey, most)
+    caps = most_fees(paying, payout.chain, [[each] for each in paid.values()])
+    most = [cap for cap in caps if cap is not None]  # of each its share
+    return till.payer.dearer(payout, survey, len(caps) * min(most) if most else None)
 
 
 def _is_stuck(payout: Payout, survey: Survey, since: int) -> bool:
@@ -123,7 +124,8 @@ def _replace_by(paying: Paying, till: Till, withdrawal: Withdrawal, who: str, ki
     if isinstance(survey.seen.get(payout.id), Mined):
         raise Refused(f"{name} is in a block already ({payout.last.txid}): it can only be followed to its end")
     if kind is None and payout.last.raw is None:
-        raise Refused(f"{name} is not sent yet: there is no fee to raise")
+        more = ": its last attempt is not signed" if payout.was_sent else ""
+        raise Refused(f"{name} is not sent yet{more}: there is no fee to raise")
     plan = _dearer(paying, till, payout, survey) if kind is None else till.payer.self_send(payout, survey)
     if isinstance(plan, TooDear):
         raise Refused(f"{name} stays as it is: {plan.reason}")
@@ -136,7 +138,7 @@ def _replace_by(paying: Paying, till: Till, withdrawal: Withdrawal, who: str, ki
     own = begin(paying, till)
     own.moved = shift.moved
     try:
-        send(own, sign(own, [after]))
+        send(own, [each for each in sign(own, [after]) if each.last.raw is not None])
     finally:
         end(own)
     return own

@@ -119,12 +119,15 @@ def _look(shift: Shift, payouts: Sequence[Payout], first: bool = False) -> Surve
 
 def _to_send(shift: Shift, payout: Payout, survey: Survey) -> bool:
     """Whether its bytes go out now: for the first time, or again because no node has them, after a while."""
-    if payout.last.raw is not None and not payout.last.sent:
+    attempt = payout.outgoing
+    if attempt is None:
+        return False
+    if not attempt.sent:
         return True
     seen = survey.seen.get(payout.id)
     if not isinstance(seen, Absent) or seen.pooled:
         return False
-    at = payout.last.sent_at
+    at = attempt.sent_at
     with shift.paying.ledger.look() as records:
         now = records.now
     return at is None or now - at >= shift.paying.resend
@@ -132,7 +135,7 @@ def _to_send(shift: Shift, payout: Payout, survey: Survey) -> bool:
 
 def _tell_unknown(shift: Shift) -> None:
     for each in _under_way(shift, {Step.UNKNOWN}):
-        names, last = ", ".join(item.request_id for item in each.items), each.last
+        names, last = ", ".join(item.request_id for item in each.items), each.outgoing or each.last
         said = (
             f"{names}: nobody can tell yet what became of payout {each.id} ({last.txid}; {last.said}). It is kept, and "
             "asked about again at each run: do not pay it by hand"

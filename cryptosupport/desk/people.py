@@ -10,7 +10,17 @@ from typing import Protocol, TypeAlias
 from cryptosupport.domain.books import Records
 from cryptosupport.domain.errors import BadSettings, Edited, Refused, Tampered
 from cryptosupport.domain.identifiers import shortened
-from cryptosupport.domain.operators import OPERATORS, POLICY, Change, Operator, Operators, Role, content_of, people_of
+from cryptosupport.domain.operators import (
+    OPERATORS,
+    POLICY,
+    SIGNED_BY,
+    Change,
+    Operator,
+    Operators,
+    Role,
+    content_of,
+    people_of,
+)
 from cryptosupport.domain.policy.periods import duration
 from cryptosupport.domain.statements import Signed, Statement
 from cryptosupport.domain.withdrawal_record import moment
@@ -145,16 +155,21 @@ def operators_of(records: Records, fault: Fault) -> tuple[Operators, list[Operat
 
 def policies_of(records: Records, versions: Sequence[Operators], fault: Fault) -> list[Change]:
     """The versions of the policy that were in force; the last one is. Raises `Tampered` where one is not proven."""
+    return signed_of(records, POLICY, versions, fault)
+
+
+def signed_of(records: Records, kind: str, versions: Sequence[Operators], fault: Fault) -> list[Change]:
+    """The versions of a kind that were in force; the last one is. Raises `Tampered` where one is not proven."""
     active: list[Change] = []
     previous = ""
-    for change in records.changes(POLICY):
+    for change in records.changes(kind):
         if change.active_at is None:
             break
         at, earliest = change.active_at, active[-1].active_at if active else 0
         by = next((each for each in reversed(versions) if each.since <= at), None)
         if by is None or by.version != change.operators or at < (earliest or 0):
             raise Tampered(_broken(change, "those who signed it were not in force when it came into force"))
-        _prove(records, change, previous, by.version, by, {Role.POLICY}, fault)
+        _prove(records, change, previous, by.version, by, SIGNED_BY[kind], fault)
         active.append(change)
         previous = change.hash
     return active
@@ -214,7 +229,7 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
         if file:
             raise Edited(
                 f"{where} names people, and nobody has signed it: two of them run `cryptosupport operator sign "
-                "--operator NAME`, or remove the file",
+                "--operator NAME`. If they have, this is not their ledger: see --data, and [ledger] url",
                 file="operators.toml",
             )
         return ""
@@ -223,8 +238,8 @@ def agree(operators: Operators, versions: Sequence[Operators], file: dict[str, O
     if any(content == content_of(each.people) for each in versions):
         return f"{where} is an older version: copy the one in force, which `cryptosupport operator list` shows"
     raise Edited(
-        f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`, "
-        "and put back the file, or have the change signed with `cryptosupport operator add` and `remove`",
+        f"{where} is not what two operators signed: it was edited, or removed. See `cryptosupport operator list`; "
+        "`cryptosupport operator activate` writes the one in force, `operator add` and `remove` have a change signed",
         file="operators.toml",
     )
 

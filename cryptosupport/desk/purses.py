@@ -20,11 +20,13 @@ def begin(paying: Paying, till: Till) -> Shift:
     """Take the lease of a wallet; one that has never sent anything is bound to this ledger first.
 
     Raises `Locked` while another worker has it, `Refused` for a wallet with a history that this ledger does not know,
-    and `NodesFailed`.
+    `BadSettings` for one whose address is not that of its key, and `NodesFailed`.
     """
     source = till.payer.source
     with paying.ledger.look() as records:
         known = records.payouts.purse(till.chain, source) is not None
+    if not known:  # what is reserved for a wallet that nobody can sign for would stay so for ever
+        till.signer.check_key()
     used = 0 if known else till.payer.survey(()).pending
     if used:
         raise Refused(

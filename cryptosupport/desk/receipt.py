@@ -7,7 +7,7 @@ again; and of the block that has the payment the nodes are asked anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptosupport.desk.hand_out import check_bytes
@@ -154,6 +154,9 @@ def as_record(receipt: Receipt, coin: Asset) -> dict[str, Any]:
     """The receipt as a record (schema `cryptosupport.receipt/1`). ``coin`` is what fees are paid in."""
     request, paid, mined = receipt.withdrawal.request, receipt.paid, receipt.mined
     fee = Amount(mined.fee, coin)
+    bears = replace(paid.payout, fee=mined.fee).fee_of(receipt.withdrawal.id)
+    assert bears is not None  # it is one of those that this payout pays
+    share = Amount(bears, coin)
     counting = next(each for each in paid.payout.attempts if each.number == mined.number)
     return {
         "schema": SCHEMA,
@@ -172,6 +175,7 @@ def as_record(receipt: Receipt, coin: Asset) -> dict[str, Any]:
         "block_hash": mined.block_hash,
         "confirmations": mined.confirmations,
         "fee": {"asset": coin.symbol, "amount": fee.text, "base_units": str(fee.base_units)},
+        "fee_share": {"asset": coin.symbol, "amount": share.text, "base_units": str(share.base_units)},
         "conflict_set": _set_record(paid),
         "attempts": _attempt_records(paid),
         "before": [

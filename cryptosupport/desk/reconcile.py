@@ -153,14 +153,14 @@ class _Reconciling:
     def _hold_outflow(self) -> Iterator[Finding]:
         """The chain is asked first, and the ledger then: what is paid in between is no outflow."""
         survey = self._teller.payer.survey(())
-        used = survey.used or len(survey.spends)
         with self._ledger.look() as records:
             self._purse = purse = records.payouts.purse(self._teller.chain, self._teller.payer.source)
             found = [] if purse is None else strangers(records, purse, survey)
         if purse is None:
-            if used and self._teller.pays:
-                what = f"it has sent {used} transactions, and is not bound to this ledger: is it the wallet of another?"
-                yield self._finding("unbound", "", f"{what} If not: `cryptosupport wallet adopt {self._teller.wallet}`")
+            if survey.used and self._teller.pays:
+                what = f"it has sent {survey.used} transactions, and is not bound to this ledger"
+                adopt = f"is it the wallet of another? If not: `cryptosupport wallet adopt {self._teller.wallet}`"
+                yield self._finding("unbound", "", f"{what}: {adopt}")
         elif found:
             what = f"it has sent {len(found)} transactions that this ledger does not know, from {found[0]} on"
             yield self._finding("outflow", found[0], f"{what}: a restored backup, or a stolen key")

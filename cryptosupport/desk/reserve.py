@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cryptosupport.desk.approve import findings
 from cryptosupport.desk.cases import Incoming, ask_ahead
-from cryptosupport.desk.decide_anew import decide_anew
+from cryptosupport.desk.decide_anew import decide_anew, ended
 from cryptosupport.desk.fee_caps import most_fees
 from cryptosupport.desk.freeze import refusal
 from cryptosupport.desk.guards import Guards
@@ -18,7 +18,8 @@ from cryptosupport.domain.books import Books
 from cryptosupport.domain.errors import InsufficientFunds, Refused, Waits
 from cryptosupport.domain.money import format_base_units
 from cryptosupport.domain.paying import Draft, Output, Payment, Short, Survey, TooDear, Unpayable
-from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step
+from cryptosupport.domain.payouts import Attempt, Item, Kind, Payout, Plan, Step, is_coin
+from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawals import State, Withdrawal
 
 _TAKES = (State.APPROVED, State.WAITING_LIQUIDITY)
@@ -73,6 +74,8 @@ class _Reserving:
                 policy = self.shift.paying.premises.judge.policy.hash
                 after = put_on_hold(before, f"it cannot be paid: {reason}", self.books.now, policy, booked=True)
                 self._move(before, after, "withdrawal.held", reason)
+            case Short() if is_sweep(before.request.request_id):
+                self._drop(before, draft)
             case Short():
                 self._wait(before, draft)
             case TooDear(reason=reason):
@@ -113,7 +116,7 @@ class _Reserving:
         reason = (
             f"the signer has signed for it with {signed}, which this ledger does not know, or holds for lost: what has "
             "that place may have paid it. Have it recorded (`cryptosupport withdraw record-external`), or reject it; "
-            "where a stranger's transaction has that nonce, `cryptosupport signer retire` first"
+            "where a stranger's transaction has that place, `cryptosupport signer retire` first"
         )
         after = put_on_hold(before, reason, self.books.now, policy, booked=True)
         self._move(before, after, "withdrawal.held", reason)
@@ -136,17 +139,29 @@ class _Reserving:
             self._move(before, after, "withdrawal.reserved", f"payout {payout.id}")
         self.payouts.append(payout)
 
+    def _drop(self, before: Withdrawal, short: Short) -> None:
+        """Give up a sweep that there is no surplus for any more: customers never wait behind one."""
+        needs, has = self._in_words(before, short)
+        said = f"it needs {needs} {short.symbol}, and {self.shift.till.wallet} has {has}"
+        self._move(before, ended(before, State.CANCELLED, None, self.books.now), "withdrawal.cancelled", said)
+
     def _wait(self, before: Withdrawal, short: Short) -> None:
         """Of one asset nothing is paid before this one: those who came first are paid first."""
         self.shift.short.add(before.request.asset.symbol)
-        decimals = before.request.asset.decimals or 0
-        needs, has = (format_base_units(units, decimals) for units in (short.needs, short.has))
+        needs, has = self._in_words(before, short)
         wallet = self.shift.till.wallet
         said = f"{before.request.request_id} needs {needs} {short.symbol}, and {wallet} has {has}: refill the wallet"
         self.shift.errors.append(InsufficientFunds(said, wallet=wallet, needs=needs, has=has))
         if before.state is State.APPROVED:
             after = replace(before, state=State.WAITING_LIQUIDITY, updated_at=self.books.now)
             self._move(before, after, "withdrawal.waiting_liquidity", said)
+
+    def _in_words(self, before: Withdrawal, short: Short) -> tuple[str, str]:
+        """What is needed and what there is, as decimals: of its own asset, or of the coin that fees are paid in."""
+        asset = before.request.asset
+        if short.symbol != asset.symbol:
+            asset = self.shift.paying.premises.chains[before.request.chain].coin or asset
+        return format_base_units(short.needs, asset.decimals or 0), format_base_units(short.has, asset.decimals or 0)
 
     def _move(self, before: Withdrawal, after: Withdrawal, kind: str, why: str) -> None:
         self.books.change(before, after, Act(kind, before.request.request_id, facts={"why": why}))
@@ -175,14 +190,16 @@ def reserve(shift: Shift, survey: Survey, room: int) -> list[Payout]:
 
 
 def _wanted(shift: Shift, room: int, left_out: set[int]) -> list[Withdrawal]:
-    """What is to be paid now; none where a batch is not due yet."""
+    """What is to be paid now; of customers none where a batch is not due yet."""
     paying, till = shift.paying, shift.till
     most = max(room * till.payer.together + len(left_out), _FURTHER if shift.passed else 0)
     with paying.ledger.look() as records:
         found = records.payouts.payable(till.chain, till.wallet, most, shift.passed)
         wanted = [each for each in found if each.id not in left_out]
-        due = till.payer.together == 1 or paying.batching.is_due(wanted, records.now)
-    return wanted if due else []
+        sweeps = [each for each in wanted if is_sweep(each.request.request_id)]
+        others = [each for each in wanted if each not in sweeps]
+        due = till.payer.together == 1 or paying.batching.is_due(others, records.now)
+    return wanted if due else sweeps
 
 
 def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: int) -> tuple[_Reserving, bool]:
@@ -190,7 +207,8 @@ def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: i
     paying, till = shift.paying, shift.till
     ask_ahead([Incoming(each.request, each.source, each) for each in wanted], paying.premises)
     most = most_fees(paying, till.chain, [[each] for each in wanted])
-    payments = [_payment(each, fee) for each, fee in zip(wanted, most, strict=True)]
+    coins = _dead_coins(shift, wanted)
+    payments = [_payment(each, fee, coins.get(each.id, ())) for each, fee in zip(wanted, most, strict=True)]
     drafts = till.payer.draft(payments, survey)
     remembered = till.signer.remembered([each.request.request_id for each in wanted])
     with paying.ledger.write(paying.premises.judge) as books:
@@ -204,6 +222,16 @@ def _reserve(shift: Shift, survey: Survey, wanted: Sequence[Withdrawal], room: i
     return taking, any(isinstance(each, TooDear) and each.for_all for each in drafts)
 
 
-def _payment(withdrawal: Withdrawal, most_fee: int | None) -> Payment:
+def _dead_coins(shift: Shift, wanted: Sequence[Withdrawal]) -> dict[int, tuple[str, ...]]:
+    """The coins of former payments that are dead, by the id of what they were to pay."""
+    with shift.paying.ledger.look() as records:
+        former = {it.id: records.payouts.of(it.id) for it in wanted if it.txid is not None}
+    return {
+        id: tuple(claim for each in payouts if each.step is Step.DEAD for claim in each.claims if is_coin(claim))
+        for id, payouts in former.items()
+    }
+
+
+def _payment(withdrawal: Withdrawal, most_fee: int | None, before: tuple[str, ...]) -> Payment:
     request = withdrawal.request
-    return Payment(request.request_id, request.asset, request.base_units, request.destination, most_fee)
+    return Payment(request.request_id, request.asset, request.base_units, request.destination, most_fee, before)

@@ -5,19 +5,20 @@ Two people who lift such a freeze know its cause, as with the alarms of the whol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from secrets import token_hex
 
 from cryptosupport.desk.alarms import FUNDS, RINGS_AGAIN, UNKNOWN
 from cryptosupport.desk.freeze import add
 from cryptosupport.desk.till import Shift
+from cryptosupport.domain.adoption import ADOPTED, unadopted
 from cryptosupport.domain.audit import PROGRAM
 from cryptosupport.domain.books import Records
 from cryptosupport.domain.errors import Refused
 from cryptosupport.domain.freezes import Freeze, Scope
 from cryptosupport.domain.money import Asset, format_base_units
-from cryptosupport.domain.paying import Survey
+from cryptosupport.domain.paying import Spend, Survey
 from cryptosupport.domain.payouts import Absent, Payout, Purse, Seen, Step
 
 
@@ -61,10 +62,25 @@ def strangers(records: Records, purse: Purse, survey: Survey) -> list[str]:
     """The transactions of the wallet that this ledger does not know, beyond those that people have adopted: by the
     places that the chain has used ("nonce 7"), or by their ids where places are coins.
     """
-    if not survey.spends:
+    if survey.spends is None:
         return [f"nonce {place}" for place in range(purse.place, survey.used)]
-    known = records.payouts.with_txid(survey.spends)
-    return [txid for txid in survey.spends if txid not in known][purse.adopted :]
+    foreign = unknown(records, survey.spends)
+    if not foreign:
+        return []
+    return [each.txid for each in unadopted(foreign, adopted_before(records, purse))]
+
+
+def unknown(records: Records, spends: Sequence[Spend]) -> list[Spend]:
+    """The transactions that no payout has which may count: one of a dead payout is as strange as a stranger's."""
+    known = records.payouts.with_txid([each.txid for each in spends], dead=False)
+    return [each for each in spends if each.txid not in known]
+
+
+def adopted_before(records: Records, purse: Purse) -> Mapping[str, str | None]:
+    """What the audit log says of the last time that people adopted a wallet, as it is now; nothing where never."""
+    entry = records.last_acts(ADOPTED, {purse.wallet}).get(purse.wallet)
+    facts = {} if entry is None else entry.act.facts
+    return facts if (facts.get("chain"), facts.get("address")) == (purse.chain, purse.source) else {}
 
 
 def watch_funds(shift: Shift, payouts: Sequence[Payout], survey: Survey) -> bool:

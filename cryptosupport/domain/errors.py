@@ -17,6 +17,7 @@
     |   |-- ClockWentBack       8  the machine's clock is behind what the ledger has recorded
     |   `-- Edited              8  a settings file is not the one that two people signed
     |-- Waits                   9  recorded, waits for a person or for headroom
+    |   `-- Unsigned            9  waits for a signature that is made elsewhere
     |-- Locked                 75  another run holds the lock
     `-- Interrupted           130  stopped by the user, after printing what is known
 
@@ -145,6 +146,10 @@ class Waits(SupportError):
     """Recorded; it waits."""
 
     exit_code = 9
+
+
+class Unsigned(Waits):
+    """It waits for a signature that is made elsewhere."""
 
 
 class Locked(SupportError):

@@ -1,8 +1,9 @@
-"""Operators: the people of the desk, what they may do, and how they and the policy change.
+"""Operators: the people of the desk, what they may do, and how they, the policy and the cold set change.
 
 A change is a document that names the one before it by its hash, so that all of a kind are a chain. It counts when two
 people have signed it: of the operators by two of those before it (the first ones by two of themselves), of the policy
-by two with the role `policy`; and, where it loosens anything, when its time has come.
+by two with the role `policy`, of the cold set by two of `ops` or `compliance`; and, where it loosens anything, when its
+time has come.
 """
 
 from __future__ import annotations
@@ -51,17 +52,21 @@ class Operators:
         return bool(self.people)
 
 
-OPERATORS, POLICY = "operators", "policy"
+OPERATORS, POLICY, COLD = "operators", "policy", "cold set"
 """The kinds of changes."""
+
+SIGNED_BY = {POLICY: frozenset({Role.POLICY}), COLD: frozenset({Role.OPS, Role.COMPLIANCE})}
+"""The roles whose holders sign a kind; operators are signed by whoever is trusted with anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One version of the operators or of the policy.
+    """One version of the operators, of the policy or of the cold set.
 
     ``number`` counts from 1, ``previous`` is the hash of the version before ("" for the first). ``content`` is what
-    changes, as canonical JSON: the operators, or the hash of the policy; ``operators`` is the version of operators
-    that may sign it ("" for the first operators). ``file`` is what becomes of the settings file, as it was given.
+    changes, as canonical JSON: the operators, the hash of the policy, or the cold wallets; ``operators`` is the version
+    of operators that may sign it ("" for the first operators). ``file`` is what becomes of the settings file, as it was
+    given ("" where none does).
     ``loosens`` says why it may let more leave. Times are milliseconds since 1970: it may come into force at
     ``counts_from`` at the earliest, and is in force since ``active_at`` (None while it is not).
     """

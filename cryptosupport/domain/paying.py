@@ -7,22 +7,39 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from cryptosupport.domain.audit import Head
-from cryptosupport.domain.errors import Refused
+from cryptosupport.domain.errors import Refused, Unsigned
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.payouts import Kind, Payout, Plan, Seen
 from cryptosupport.domain.statements import Signed
+from cryptosupport.domain.sweeps import Leg
 from cryptosupport.domain.withdrawals import Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin."""
+    """What a withdrawal asks of its chain; ``most_fee`` is what that may cost at most, in base units of the coin.
+
+    ``before`` are the coins of payments of it that are dead: one that is free again is spent this time too, so that
+    even a chain that takes back what it called final has room for one of them only.
+    """
 
     request_id: str
     asset: Asset
     base_units: int
     destination: str
     most_fee: int | None = None
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A transaction that spent what a wallet had. ``block`` is (height, hash), None while it waits; ``final``: by the
+    chain's rule it stays there.
+    """
+
+    txid: str
+    block: tuple[int, str] | None
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +47,10 @@ class Survey:
     """What the nodes say of a wallet at one moment.
 
     ``seen`` is what became of each payout, by its id; those that nobody could tell of are missing, and ``troubles`` say
-    why. ``used`` is how many places the chain knows as taken (the nonce of the next transaction), ``pending`` the same
-    with what waits in the pool. ``holds`` is what the wallet has, by contract (None: the coin), in base units.
-    ``market`` is what fees are made of, in the family's words. ``spends`` are the transactions that spent what the
-    wallet had, on a chain where places are coins: there nobody counts them.
+    why. ``used`` is how many transactions of the wallet the chain has (where places are nonces: the next one),
+    ``pending`` the same with what waits in the pool. ``holds`` is what the wallet has, by contract (None: the coin), in
+    base units. ``market`` is what fees are made of, in the family's words. ``spends`` are its transactions one by one,
+    where places are coins; None where they are nonces, which tell by themselves how many there were.
     """
 
     used: int
@@ -42,7 +59,7 @@ class Survey:
     market: object
     seen: Mapping[int, Seen] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
-    spends: tuple[str, ...] = ()
+    spends: tuple[Spend, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +174,14 @@ class Payer(Protocol):
         What one spends is not there for the next. Those that one transaction pays have the same plan.
         """
 
+    def legs(
+        self, asset: Asset, surplus: int, destination: str, survey: Survey
+    ) -> list[Leg] | Unpayable | TooDear | Short:
+        """The transactions that would move up to ``surplus`` base units, fees included; nothing is reserved by it.
+
+        Raises `NodesFailed`.
+        """
+
     def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:
         """The plan at a place that nobody else has, and its claims."""
 
@@ -227,11 +252,14 @@ class Signer(Protocol):
     What it does raises `Unreachable` where it cannot be asked, `BadSettings` where its memory cannot be used.
     """
 
-    def sign(self, order: Order) -> bytes:
-        """The signed bytes. Raises `Refused` where it must not."""
+    def check_key(self) -> None:
+        """Raise `BadSettings` where its key is not that of the wallet, as far as that can be told now."""
 
-    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
-        """The signed bytes of each, or why it must not be."""
+    def sign(self, order: Order) -> bytes:
+        """The signed bytes. Raises `Refused` where it must not, `Unsigned` where it has to be asked for again later."""
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused | Unsigned]:
+        """The signed bytes of each, or why there are none."""
 
     def signed(self, txid: str) -> bool:
         """Whether it has signed this transaction, whatever a ledger remembers (B13)."""

@@ -45,6 +45,15 @@ LIVE = frozenset(Step) - OVER
 """The steps of payouts that may still move."""
 
 
+def is_coin(claim: str) -> bool:
+    """Whether a claim is an output ("txid:vout"), which can be free again; a nonce is used for ever.
+
+    >>> is_coin("ab" * 32 + ":0"), is_coin("17")
+    (True, False)
+    """
+    return ":" in claim
+
+
 class Kind(StrEnum):
     """What an attempt does: pay the withdrawals, or take their place with a payment to ourselves."""
 
@@ -107,7 +116,7 @@ class Payout:
     """One conflict set, as the ledger has it.
 
     ``source`` is the address or descriptor that pays, ``fence`` the token of the lease that made it. ``block`` is where
-    an attempt was seen last: (height, hash); ``counts`` its number.
+    an attempt was seen last: (height, hash); ``counts`` its number. Where it is dead its coins may be claimed anew.
     """
 
     id: int
@@ -129,6 +138,14 @@ class Payout:
     def last(self) -> Attempt:
         """The attempt that is to count: the newest."""
         return self.attempts[-1]
+
+    @property
+    def outgoing(self) -> Attempt | None:
+        """The attempt that nodes are given: the newest that is signed, as long as what is newer and waits for its
+        signature is of the same kind. What is to be taken back is not sent any more.
+        """
+        signed = [each for each in self.attempts if each.raw is not None and each.kind is self.last.kind]
+        return signed[-1] if signed else None
 
     @property
     def cancelling(self) -> bool:
@@ -249,8 +266,8 @@ class Purse:
     """A wallet that this ledger pays from: the only one for its ``source`` on ``chain``.
 
     ``place`` is the next one that nothing of this ledger has (a nonce). ``fence`` counts the leases; ``holder`` has the
-    last one until ``until`` (milliseconds since 1970). ``adopted``: places below it are of transactions from before
-    this ledger.
+    last one until ``until`` (milliseconds since 1970). ``adopted``: places below it (blocks, where places are coins)
+    have transactions from before this ledger.
     """
 
     chain: str
@@ -336,11 +353,11 @@ class Payouts(Protocol):
         asset and amount, which came less than ``within`` milliseconds earlier: both request ids.
         """
 
-    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+    def payable(self, chain: str, wallet: str | None, most: int, after: int = 0) -> list[Withdrawal]:
         """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
 
-    def with_txid(self, txids: Sequence[str]) -> dict[str, int]:
-        """The ids of the payouts that have an attempt with one of these txids."""
+    def with_txid(self, txids: Sequence[str], *, dead: bool = True) -> dict[str, int]:
+        """The ids of the payouts that have an attempt with one of these txids; ``dead``: those that are dead too."""
 
     def recorded_with(self, chain: str, txid: str) -> list[Withdrawal]:
         """The withdrawals on a chain that are recorded with a transaction. Raises `Tampered`."""
@@ -352,6 +369,9 @@ class Payouts(Protocol):
 
     def change(self, before: Payout, after: Payout, act: Act | None = None) -> None:
         """Record that ``before`` became ``after``, with its new attempts; ``act`` says who did it and why.
+
+        The coins of one that is dead may be claimed by another from then on: nothing of it can ever count, as one of
+        them is spent for good.
 
         Raises `OutcomeUnknown` when it is no longer as ``before`` has it (M6, D7).
         """

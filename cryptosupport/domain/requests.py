@@ -27,6 +27,7 @@ from cryptosupport.domain.addresses import Address
 from cryptosupport.domain.errors import BadInput
 from cryptosupport.domain.identifiers import about_secret, is_secret, shortened
 from cryptosupport.domain.money import Asset, parse_base_units
+from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawals import Beneficiary, Request, Signature, Verification, canonical
 
 REQUIRED = ("request_id", "customer", "asset", "chain", "amount", "destination")
@@ -89,6 +90,9 @@ def read_request(fields: Mapping[str, object], intake: Intake) -> Request:
     chain = _text(told, "chain")
     if chain not in intake.assets:
         _refuse("chain", f"{_shown(chain)} is not configured: {_known(chain, intake.assets)}")
+    for name in ("request_id", "customer"):
+        if is_sweep(_text(told, name)):
+            _refuse(name, f"{_shown(_text(told, name))} is kept for the desk's own sweeps: use another one")
     asset = _asset(_text(told, "asset"), chain, intake.assets[chain])
     signature = _signature(told)
     signed = b"" if signature is None else signed_bytes(fields)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
-from cryptosupport.domain.errors import Frozen, Refused
+from cryptosupport.domain.errors import Frozen, Refused, Unsigned
 from cryptosupport.domain.freezes import Freeze, that_cover
 from cryptosupport.domain.money import Asset
 from cryptosupport.domain.operators import Operator, Operators, Role
@@ -21,6 +21,7 @@ from cryptosupport.domain.payouts import Kind
 from cryptosupport.domain.policy.decision import Outcome
 from cryptosupport.domain.screening import key_of
 from cryptosupport.domain.statements import Signed
+from cryptosupport.domain.sweeps import is_sweep
 from cryptosupport.domain.withdrawal_record import moment
 from cryptosupport.domain.withdrawals import ENDED, State, Withdrawal, intent
 
@@ -75,6 +76,7 @@ class Account:
     """The wallet whose key it is, by the signer's own settings.
 
     ``network`` is what `Decoded.network` says of bytes for ``chain``; ``assets`` are those of the chain, by symbol.
+    ``cold`` are the keys (`screening.key_of`) of the addresses of the chain's cold wallets: where sweeps may go.
     """
 
     chain: str
@@ -82,6 +84,7 @@ class Account:
     wallet: str
     source: str
     assets: Mapping[str, Asset]
+    cold: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +157,14 @@ def needed(withdrawal: Withdrawal) -> int:
     return max(decision.approvals + (0 if withdrawal.proven else 1), 1)
 
 
-def sign_each(sign: Callable[[Order], bytes], orders: Iterable[Order]) -> list[bytes | Refused]:
-    """What comes of each order, one after the other: the signed bytes, or why it must not be signed."""
-    results: list[bytes | Refused] = []
+def sign_each(sign: Callable[[Order], bytes], orders: Iterable[Order]) -> list[bytes | Refused | Unsigned]:
+    """What comes of each order, one after the other: the signed bytes, or why there are none."""
+    results: list[bytes | Refused | Unsigned] = []
     for order in orders:
         try:
             results.append(sign(order))
-        except Refused as refused:
-            results.append(refused)
+        except (Refused, Unsigned) as error:
+            results.append(error)
     return results
 
 
@@ -181,6 +184,7 @@ def check_order(order: Order, account: Account, caps: Caps, electors: Electors, 
     freezes = list(freezes)
     for withdrawal in order.withdrawals:
         _check_asset(withdrawal, account)
+        _check_sweep(withdrawal, account)
         _check_freeze(withdrawal, freezes)
         _check_decided(withdrawal, order, electors)
     for symbol, base_units in totals(order).items():
@@ -229,6 +233,17 @@ def _check_asset(withdrawal: Withdrawal, account: Account) -> None:
         raise Refused(f"{name} asks for nothing")
 
 
+def _check_sweep(withdrawal: Withdrawal, account: Account) -> None:
+    """What goes to the desk's own cold is under no cap, and nothing else passes for it."""
+    request = withdrawal.request
+    if is_sweep(request.request_id) and key_of(request.destination) not in account.cold:
+        raise Refused(
+            f"{request.request_id} is a sweep to {request.destination}, which is the address of no cold wallet in this "
+            "signer's wallets.toml: find out who changed it",
+            destination=request.destination,
+        )
+
+
 def _check_freeze(withdrawal: Withdrawal, freezes: Iterable[Freeze]) -> None:
     found = that_cover(freezes, withdrawal.booking)
     if found:
@@ -261,10 +276,11 @@ def _check_decided(withdrawal: Withdrawal, order: Order, electors: Electors) -> 
 
 
 def totals(order: Order) -> dict[str, int]:
-    """What the withdrawals of an order ask for together, in base units by symbol."""
+    """What leaves the desk by an order, in base units by symbol: sweeps do not."""
     sums: Counter[str] = Counter()
     for each in order.withdrawals:
-        sums[each.request.asset.symbol] += each.request.base_units
+        if not is_sweep(each.request.request_id):
+            sums[each.request.asset.symbol] += each.request.base_units
     return dict(sums)
 
 

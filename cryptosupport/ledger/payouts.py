@@ -7,12 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, select, text, true, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, insert, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 
 from cryptosupport.domain.audit import Act
 from cryptosupport.domain.errors import Locked, OutcomeUnknown, Tampered
-from cryptosupport.domain.payouts import LIVE, OVER, Attempt, Item, Kind, Link, Payout, Plan, Purse, Step, fee_share
+from cryptosupport.domain.payouts import (
+    LIVE,
+    OVER,
+    Attempt,
+    Item,
+    Kind,
+    Link,
+    Payout,
+    Plan,
+    Purse,
+    Step,
+    fee_share,
+    is_coin,
+)
 from cryptosupport.domain.personal import Box
 from cryptosupport.domain.withdrawals import PAYING, State, Withdrawal
 from cryptosupport.ledger import rows, seals, tables
@@ -97,11 +110,14 @@ class SqlPayouts:
         query: Any = select(_I.withdrawal_id, _P.fee, _P["items"]).join(tables.payout, _P.id == _I.payout_id)
         query = query.order_by(_P.id)
         found: dict[int, int | None] = {}
+        places: dict[str, dict[int, int]] = {}  # one payout may pay hundreds
         for some in chunks(withdrawal_ids):
             for row in self._connection.execute(query.where(_I.withdrawal_id.in_(some))):
-                members = [id for id, *_ in _ITEMS.decode(row._mapping["items"])]
-                place = members.index(row.withdrawal_id)
-                found[row.withdrawal_id] = None if row.fee is None else fee_share(row.fee, len(members), place)
+                items = row._mapping["items"]
+                if items not in places:
+                    places[items] = {id: place for place, (id, *_) in enumerate(_ITEMS.decode(items))}
+                members, id = places[items], row.withdrawal_id
+                found[id] = None if row.fee is None else fee_share(row.fee, len(members), members[id])
         return found
 
     def after(self, chain: str, source: str, id: int, most: int) -> list[Payout]:
@@ -163,18 +179,21 @@ class SqlPayouts:
         for row in self._connection.execute(query, execution_options={"yield_per": _PAGE}):
             yield row.request_id, row.earlier
 
-    def payable(self, chain: str, wallet: str, most: int, after: int = 0) -> list[Withdrawal]:
+    def payable(self, chain: str, wallet: str | None, most: int, after: int = 0) -> list[Withdrawal]:
         """Up to ``most`` withdrawals with ids beyond ``after`` that ``wallet`` is to pay, the first one first."""
         states = (State.APPROVED, State.WAITING_LIQUIDITY)
         query = rows.SELECT.where(_W.state.in_(states), _W.chain == chain, _W.wallet == wallet, _W.id > after)
         found = self._connection.execute(query.order_by(_W.id).limit(most))
         return [rows.withdrawal_of(row, self._box) for row in found]
 
-    def with_txid(self, txids: Sequence[str]) -> dict[str, int]:
-        """The ids of the payouts that have an attempt with one of these txids."""
+    def with_txid(self, txids: Sequence[str], *, dead: bool = True) -> dict[str, int]:
+        """The ids of the payouts that have an attempt with one of these txids; ``dead``: those that are dead too."""
         found: dict[str, int] = {}
+        query = select(_A.txid, _A.payout_id)
+        if not dead:
+            query = query.join(tables.payout, _P.id == _A.payout_id).where(_P.step != Step.DEAD)
         for some in chunks(txids):
-            for txid, payout_id in self._connection.execute(select(_A.txid, _A.payout_id).where(_A.txid.in_(some))):
+            for txid, payout_id in self._connection.execute(query.where(_A.txid.in_(some))):
                 found[txid] = payout_id
         return found
 
@@ -213,6 +232,8 @@ class SqlPayouts:
     def change(self, before: Payout, after: Payout, act: Act | None = None) -> None:
         """Record that ``before`` became ``after``, with its new attempts; ``act`` says who did it and why.
 
+        The coins of one that is dead may be claimed by another from then on.
+
         Raises `OutcomeUnknown` when it is no longer as ``before`` has it (M6, D7).
         """
         the = {"the_id": before.id, "the_step": before.step, "the_time": before.updated_at, "the_fence": before.fence}
@@ -228,7 +249,15 @@ class SqlPayouts:
                     raise _changed_meanwhile(before)
         if after.step in OVER:  # its withdrawals may be in another one
             self._connection.execute(_RELEASE, {"the_payout": after.id, "live": False})
+        if after.step is Step.DEAD:
+            self._release(after)
         self._log([_act(after, act)])
+
+    def _release(self, payout: Payout) -> None:
+        """Let others claim the coins of a payout."""
+        whose = _C.payout_id == payout.id, _C.chain == payout.chain, _C.source == payout.source
+        for some in chunks([claim for claim in payout.claims if is_coin(claim)]):
+            self._connection.execute(delete(tables.payout_claim).where(*whose, _C.claim.in_(some)))
 
     def _payouts(self, query: Any) -> list[Payout]:
         found_rows = self._connection.execute(query).all()

@@ -1,18 +1,16 @@
 """The demo: this program on private nodes and at a desk of its own, held to what it should say.
 
-It is asked about transactions of every fate, then it takes withdrawal requests in, decides them, and pays.
+It is asked about transactions of every fate, then it takes withdrawal requests in, decides them, and pays: one on an
+EVM chain, and several at once on Bitcoin.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,11 +19,14 @@ from types import FrameType
 from typing import Any, TypeAlias
 
 from cryptosupport.outside import scenes
+from cryptosupport.outside.batch_scenes import batch_steps
 from cryptosupport.outside.desk_scenes import Step, desk_steps
-from cryptosupport.outside.nodes import program, start_anvil, start_bitcoind
-from cryptosupport.outside.paying_scenes import paying_steps
+from cryptosupport.outside.nodes import program as path_of
+from cryptosupport.outside.nodes import start_anvil, start_bitcoind
+from cryptosupport.outside.paying_scenes import paying_steps, wallets_of
 from cryptosupport.outside.people_scenes import people_steps
 from cryptosupport.outside.scenes import Look
+from cryptosupport.outside.warmed import Warmed, warmed
 
 ANVIL_OPTIONS = ("--no-mining", "--slots-in-an-epoch", "1")
 
@@ -61,22 +62,23 @@ def play(locale: str, now: int) -> Iterator[Scene]:
     missing, `NodeFailed` where one does not start.
     """
     for name in ("anvil", "bitcoind"):  # before either is started
-        program(name)
+        path_of(name)
     signal.signal(signal.SIGTERM, _interrupt)
     with (
         tempfile.TemporaryDirectory(prefix="cryptosupport-demo-") as folder,
         start_anvil(*ANVIL_OPTIONS) as evm,
         start_bitcoind() as bitcoin,
+        warmed(Path(folder), _keyring(Path(folder) / "keys")) as program,
     ):
         chains = scenes.settings(evm, bitcoin)
         for name, text in chains.items():
             _write(Path(folder) / "configs" / "chains" / f"{name}.toml", text)
         _write(Path(folder) / "keys" / "passphrase", token_hex(32))
         looks = scenes.evm_looks(evm), scenes.bitcoin_looks(bitcoin)
-        steps = desk_steps(now), people_steps(), paying_steps(evm, chains[scenes.EVM])
-        acts: Iterable[Act] = chain(*looks, *steps)
+        paid = paying_steps(evm, chains[scenes.EVM]), batch_steps(bitcoin, chains[scenes.BITCOIN], wallets_of(evm))
+        acts: Iterable[Act] = chain(*looks, desk_steps(now), people_steps(), *paid)
         for number, act in enumerate(acts, 1):
-            yield _scene(number, act, Path(folder), locale)
+            yield _scene(number, act, Path(folder), program, locale)
 
 
 def _write(path: Path, text: str) -> None:
@@ -92,8 +94,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _scene(number: int, act: Act, folder: Path, locale: str) -> Scene:
+def _scene(number: int, act: Act, folder: Path, program: Warmed, locale: str) -> Scene:
     """Run the command of ``act`` twice: as a person and as a program, which finds what the first one left."""
+    folders = ("--configs", str(folder / "configs"), "--data", str(folder / "data"), "--locale", locale)
     told_by, told_code = act.arguments, act.exit_code
     if isinstance(act, Step):
         told_by = act.told_by or told_by
@@ -101,29 +104,15 @@ def _scene(number: int, act: Act, folder: Path, locale: str) -> Scene:
         for name, text in act.files.items():
             _write(folder / name, text)
     stdin = act.stdin if isinstance(act, Step) else ""
-    exit_code, text, complaint = _run(act.arguments, folder, locale, stdin)
+    exit_code, text, complaint = program.run((*folders, *act.arguments), stdin)
     differences = list(_exit_codes(act.exit_code, exit_code))
-    exit_code, output, told = _run((*told_by, "--json"), folder, locale, stdin)
+    exit_code, output, told = program.run((*folders, *told_by, "--json"), stdin)
     try:
         record = json.loads(output or told)
     except ValueError:
         return Scene(number, act, text, {}, (f"no JSON but {output[:200]!r}; on stderr {told[:500]!r}",))
     differences += [*_exit_codes(told_code, exit_code), *_differences(act, record)]
     return Scene(number, act, text + complaint, record, tuple(dict.fromkeys(differences)))
-
-
-def _run(arguments: Sequence[str], folder: Path, locale: str, stdin: str = "") -> tuple[int, str, str]:
-    """Run the program in a process of its own, as a person would: exit code, what it said, what it complained of."""
-    folders = ["--configs", str(folder / "configs"), "--data", str(folder / "data"), "--locale", locale]
-    command = [sys.executable, "-m", "cryptosupport", *folders, *arguments]
-    checkout = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"} | _keyring(folder / "keys")
-    done = subprocess.run(
-        command, cwd=folder, env=environment, input=stdin, capture_output=True, encoding="utf-8", timeout=120,
-        check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout, done.stderr
 
 
 def _keyring(folder: Path) -> dict[str, str]:

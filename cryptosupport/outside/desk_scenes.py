@@ -65,6 +65,8 @@ _DESK = """\
 files = ["prices.toml"]
 [intake]
 keys = {{ backend = "{key}" }}
+[batch]
+count = 5
 """
 
 

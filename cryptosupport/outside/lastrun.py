@@ -13,9 +13,6 @@ from cryptosupport.domain.errors import BadSettings
 from cryptosupport.domain.metrics import LastRun
 from cryptosupport.settings.reading import content, is_there
 
-NAME = "last-run.json"
-"""What the file is called in the data folder."""
-
 
 def read(path: Path) -> LastRun | None:
     """The last pass, None without one. Raises `BadSettings` for a file that cannot be read or is none of ours."""

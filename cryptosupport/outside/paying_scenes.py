@@ -24,7 +24,7 @@ def paying_steps(node: Anvil, chain: str) -> Iterator[Step]:
     address, key = node.accounts()[-1]
     _issue(node, address)
     files = {
-        "configs/wallets.toml": _WALLETS.format(chain=EVM, address=address),
+        "configs/wallets.toml": wallets_of(node),
         f"configs/chains/{EVM}.toml": chain + _FEES,
     }
     keep = ("keys", "set", "hot", "--replace")
@@ -48,6 +48,11 @@ def paying_steps(node: Anvil, chain: str) -> Iterator[Step]:
     proven |= {"attempts.0.pays.0.base_units": "25000000", "confirmations": 4, "before": []}
     receipt = ("withdraw", "receipt", "w-20")
     yield Step("Its receipt: by the chain as it is now, it was paid, and once", receipt, 0, place | proven)
+
+
+def wallets_of(node: Anvil) -> str:
+    """wallets.toml with the one wallet that pays here."""
+    return _WALLETS.format(chain=EVM, address=node.accounts()[-1][0])
 
 
 def _issue(node: Anvil, address: str) -> None:

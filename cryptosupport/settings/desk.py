@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cryptosupport.domain.money import Quantity
 from cryptosupport.settings.guards import ApprovalSettings, FreezeSettings, PrivacySettings, ScreeningSettings
 from cryptosupport.settings.hooks import EventHook, check_names
 from cryptosupport.settings.paying import BatchSettings, BumpSettings
@@ -127,6 +128,23 @@ class PriceSettings(Section, frozen=True):
         )
 
 
+class ShareSettings(Section, frozen=True):
+    """desk.toml [share]: how much of an asset may be hot, of all that the desk has; ``assets`` by symbol."""
+
+    hot: str | None = None
+    assets: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check("hot", percent, self.hot)
+        for symbol, text in self.assets.items():
+            check(f"assets.{symbol}", percent, text)
+
+    def limit(self, symbol: str) -> Quantity | None:
+        """The most of an asset that may be hot, in percent; None without a limit."""
+        text = self.assets.get(symbol, self.hot)
+        return None if text is None else percent(text)
+
+
 class KeySettings(Section, frozen=True):
     """desk.toml [keys]."""
 
@@ -147,6 +165,7 @@ class DeskSettings(Section, frozen=True):
     privacy: PrivacySettings = PrivacySettings()
     bump: BumpSettings = BumpSettings()
     batch: BatchSettings = BatchSettings()
+    share: ShareSettings = ShareSettings()
     hooks: dict[str, EventHook] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from cryptosupport.domain.audit import Head
-from cryptosupport.domain.errors import BadSettings, Refused, SupportError
+from cryptosupport.domain.errors import BadSettings, Refused, SupportError, Unsigned
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.paying import Decoded, HighWater, Order
 from cryptosupport.domain.payouts import Kind
@@ -67,6 +67,14 @@ class LocalSigner:
         self._check_key(self._secret())
         self.high_water()
 
+    def check_key(self) -> None:
+        """Raise `BadSettings` where the key is not that of the wallet; one that is not there now is told by `sign`."""
+        try:
+            secret = self._secret()
+        except BadSettings:
+            return
+        self._check_key(secret)
+
     def sign(self, order: Order) -> bytes:
         """The signed bytes, remembered.
 
@@ -76,8 +84,8 @@ class LocalSigner:
         with self._lock:
             return self._sign(order)
 
-    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
-        """The signed bytes of each, or why it must not be; all of them are remembered, at once, before any is told.
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused | Unsigned]:
+        """The signed bytes of each, or why there are none; all of them are remembered, at once, before any is told.
 
         Raises as `sign` does what is about no single order: then none is remembered, and none is told.
         """
@@ -86,11 +94,16 @@ class LocalSigner:
         with self._lock, self._store.together():
             return sign_each(self._sign, orders)
 
-    def _sign(self, order: Order) -> bytes:
+    def _checked(self, order: Order) -> Entry:
+        """An order that may be signed as things are, as the store is to keep it. Raises as `sign` does."""
         freezes = self._freezes() if order.kind is Kind.PAY else ()
         check_order(order, self._account, self._caps, self._electors, freezes)
         entry = self._entry(order)
         self._store.check(entry, self._caps.hour)
+        return entry
+
+    def _sign(self, order: Order) -> bytes:
+        entry = self._checked(order)
         if self._elsewhere:
             self._check_key("")
             self._store.keep(entry, self._caps.hour)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptosupport.domain.audit import Head, read_head
-from cryptosupport.domain.errors import BadInput, Refused, Unreachable
+from cryptosupport.domain.errors import BadInput, Refused, Unreachable, Unsigned
 from cryptosupport.domain.paying import HighWater, Order
 from cryptosupport.domain.signing import sign_each
 from cryptosupport.signers.orders import write_order
@@ -45,7 +45,10 @@ class RemoteSigner:
             raise self._lost("it holds no signed bytes")
         return signed
 
-    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
+    def check_key(self) -> None:
+        """Its process has seen to that before it answered at all (`signer serve`)."""
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused | Unsigned]:
         """The signed bytes of each, asked for one after the other, or why it must not be. Raises as the class says."""
         return sign_each(self.sign, orders)
 

@@ -1,9 +1,13 @@
 """What a signer has signed, in a small SQLite file of its own that is only added to (B12).
 
 **What it keeps apart.** A withdrawal that was once signed for with some claims (a nonce, inputs) is never signed for
-with others, and a claim never serves other withdrawals, whatever a ledger says: all that was ever signed for one
-withdrawal excludes each other on chain. Only `Store.retire` opens the way to other claims, with a proof that the former
-ones are dead.
+with others, whatever a ledger says: all that was ever signed for one withdrawal excludes each other on chain. Only
+`Store.retire` opens the way to other claims, with a proof that the former ones are dead.
+
+A nonce never serves other withdrawals either: a ledger that gives it out twice has forgotten something. A coin may: it
+is free again when the payment that had it has lost another coin for good, which only the chain knows. To spend it for
+another withdrawal excludes what was signed with it before, and so pays nothing twice; and whoever wants to take the
+place of a payment could have it cancelled as well.
 
 **What it survives.** A signature is committed, and on the disk (WAL, synchronous = FULL), before it is handed out. A
 crash before that loses bytes that nobody has seen; a crash after it loses an answer, and the same may be signed again.
@@ -26,7 +30,7 @@ from pathlib import Path
 from cryptosupport.domain.audit import Head
 from cryptosupport.domain.errors import BadInput, NoSuchRecord, Refused
 from cryptosupport.domain.paying import HighWater
-from cryptosupport.domain.payouts import Kind
+from cryptosupport.domain.payouts import Kind, is_coin
 from cryptosupport.domain.signing import HOUR
 from cryptosupport.domain.withdrawals import canonical
 from cryptosupport.signers.storefile import LOCK_SECONDS, StoreFile
@@ -129,6 +133,15 @@ class Store:
                     connection.execute("insert into retired values (?, ?, ?, ?, ?)", row)
         return tuple(request_id for request_id, _ in found)
 
+    def ids_with(self, chain: str, source: str, claims: tuple[str, ...]) -> tuple[str, ...]:
+        """The request ids of the withdrawals that were signed for with exactly these claims."""
+        with self._file.transaction() as connection:
+            found = connection.execute(
+                "select distinct request_id from payment where chain = ? and source = ? and claims = ?",
+                (chain, source, _text(sorted(claims))),
+            ).fetchall()
+        return tuple(request_id for (request_id,) in found)
+
     def signed_with(self, chain: str, source: str, claims: tuple[str, ...]) -> list[tuple[Kind, str]]:
         """The transactions of a wallet that were signed with these claims, the first one first: kind and txid, "" where
         the key is elsewhere and was about to be asked.
@@ -139,6 +152,24 @@ class Store:
                 (chain, source, _text(sorted(claims))),
             ).fetchall()
         return [(Kind(kind), txid) for kind, txid in found]
+
+    def claims_with(self, chain: str, source: str, claim: str) -> list[tuple[str, ...]]:
+        """All claims that payments of a wallet were signed with and that ``claim`` is one of, the first ones first."""
+        with self._file.transaction() as connection:
+            found = connection.execute(
+                "select claims from payment where chain = ? and source = ? and instr(claims, ?) > 0 "
+                "group by claims order by min(first_at), claims", (chain, source, json.dumps(claim)),
+            ).fetchall()  # fmt: skip
+        return [tuple(json.loads(text)) for (text,) in found]
+
+    def paid_by(self, chain: str, source: str, txid: str) -> tuple[str, ...]:
+        """The request ids of what a transaction that was signed here pays; none for one to ourselves, or another."""
+        with self._file.transaction() as connection:
+            found = connection.execute(
+                "select request_ids from signature where chain = ? and source = ? and txid = ? and kind = ? limit 1",
+                (chain, source, txid, Kind.PAY.value),
+            ).fetchone()
+        return () if found is None else tuple(json.loads(found[0]))
 
     def signed(self, chain: str, source: str, txid: str) -> bool:
         """Whether a transaction of a wallet was signed here, whatever a ledger remembers of it."""
@@ -238,9 +269,9 @@ class _Check:
         if entry.kind is Kind.CANCEL:
             return {}
         counted = self.connection.execute(
-            "select 1 from signature where chain = ? and source = ? and claims = ? and kind = ? limit 1",
-            (entry.chain, entry.source, entry.claims_text, Kind.PAY.value),
-        ).fetchone()
+            "select 1 from signature where chain = ? and source = ? and claims = ? and request_ids = ? and kind = ? "
+            "limit 1", (entry.chain, entry.source, entry.claims_text, entry.ids_text, Kind.PAY.value),
+        ).fetchone()  # fmt: skip
         return entry.base_units if counted is None else {}
 
     def _payment(self, request_id: str, number: int) -> tuple[str, ...] | None:
@@ -267,7 +298,7 @@ class _Check:
                 f"{request_id} was signed for with {_words(claims)} of {source} on {chain}, and is never signed for "
                 f"with {_words(entry.claims_text)} of {entry.source} on {entry.chain}: it could be paid twice. Was the "
                 "ledger restored from a backup? Run `cryptosupport reconcile`. Where a stranger's transaction has that "
-                "nonce, `cryptosupport signer retire` lets it have another"
+                "place, `cryptosupport signer retire` lets it have another"
             )
         if pays != entry.pays[request_id]:
             raise Refused(
@@ -279,7 +310,7 @@ class _Check:
 
     def _check_claims(self) -> None:
         entry, set_id = self.entry, self.set_id
-        for claim in sorted(entry.claims):
+        for claim in sorted(each for each in entry.claims if not is_coin(each)):
             row = self.connection.execute(
                 "select set_id, request_ids from claim where chain = ? and source = ? and claim = ?",
                 (entry.chain, entry.source, claim),

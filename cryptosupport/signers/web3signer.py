@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from cryptosupport.domain.audit import Head
-from cryptosupport.domain.errors import Refused
+from cryptosupport.domain.errors import Refused, Unsigned
 from cryptosupport.domain.freezes import Freeze
 from cryptosupport.domain.identifiers import shortened
 from cryptosupport.domain.paying import Decoded, HighWater, Order
@@ -65,7 +65,11 @@ class Web3Signer:
         check_bytes(order, preview, self._account, self._caps, signed=False)
         return self._local.sign(order)
 
-    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused]:
+    def check_key(self) -> None:
+        """Raise `BadSettings` where it has not the key of the wallet, and whatever ``call`` raises."""
+        self._local.check_key()
+
+    def sign_all(self, orders: Sequence[Order]) -> list[bytes | Refused | Unsigned]:
         """The signed bytes of each, asked for one after the other, or why it must not be. Raises as `sign` does."""
         return sign_each(self.sign, orders)
 

@@ -92,16 +92,17 @@ class Bitcoindesk:
         branches = [
             make(key, each, bdk.NetworkKind.TEST) for each in (bdk.KeychainKind.EXTERNAL, bdk.KeychainKind.INTERNAL)
         ]
-        self.node.rpc("createwallet", "thief", False, True)
+        thief = f"thief-{len(self.node.rpc('listwalletdir')['wallets'])}"  # may come again
+        self.node.rpc("createwallet", thief, False, True)
         asked = [
             {"desc": each.to_string_with_secret(), "active": True, "internal": place == 1, "timestamp": 0}
             for place, each in enumerate(branches)
         ]
-        assert all(done["success"] for done in self.node.rpc("importdescriptors", asked, wallet="thief"))
+        assert all(done["success"] for done in self.node.rpc("importdescriptors", asked, wallet=thief))
         to = self.node.rpc("getnewaddress", "", "bech32", wallet="miner")
         options = {"fee_rate": 20, "add_to_wallet": False}
-        made = self.node.rpc("send", [{to: 0.5}], None, "unset", None, options, wallet="thief")
-        self.node.rpc("unloadwallet", "thief")
+        made = self.node.rpc("send", [{to: 0.5}], None, "unset", None, options, wallet=thief)
+        self.node.rpc("unloadwallet", thief)
         txid: str = self.node.rpc("sendrawtransaction", made["hex"])
         return txid
 

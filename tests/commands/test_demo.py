@@ -7,19 +7,24 @@ import os
 import signal
 import subprocess
 import time
+from decimal import Decimal
 from pathlib import Path
 from unittest.mock import Mock
 
+from cryptosupport import __version__
+from cryptosupport.outside.batch_scenes import batch_steps
 from cryptosupport.outside.demo import _differences, _exit_codes
 from cryptosupport.outside.desk_scenes import Step, desk_steps
-from cryptosupport.outside.nodes import Anvil
+from cryptosupport.outside.nodes import Anvil, Bitcoind
 from cryptosupport.outside.paying_scenes import paying_steps
 from cryptosupport.outside.people_scenes import people_steps
-from cryptosupport.outside.scenes import Look
+from cryptosupport.outside.scenes import CUSTOMERS, Look
+from cryptosupport.outside.warmed import warmed
 from tests.conftest import Program
 
 DECIDED = {"approved", "rejected", "awaiting_approval", "waiting", "cancelled", "held"}
 CHANGED = {"proposed", "active", "set", "broadcast", "confirming", "final"}
+SENT = {"category": "send", "confirmations": 3, "fee": Decimal("-0.00000999")}
 FATES = {"confirmed", "confirming", "pending", "failed", "replaced", "dropped", "not_found"}
 
 
@@ -44,7 +49,7 @@ def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, t
     folder, environment = scratch(tmp_path)
     before = os.umask(0o002)  # files that a group can write are no settings to decide by
     try:
-        done = run("demo", "-o", "jsonl", env=environment, timeout=300)
+        done = run("demo", "-o", "jsonl", env=environment, timeout=900)
     finally:
         os.umask(before)
     assert done.stderr == ""
@@ -56,13 +61,32 @@ def test_every_scene_is_told_as_it_is_and_nothing_is_left_behind(run: Program, t
     desk = [scene for scene in done.jsonl if scene["chain"] == "desk"]
     assert {scene["state"] for scene in desk if scene["state"]} == DECIDED | CHANGED
     assert all(scene["text"].splitlines()[-1].strip() for scene in desk), "each shows what a person reads"
-    *_, paid, receipt = desk
-    assert (paid["command"], paid["state"]) == ("cryptosupport withdraw show w-20", "final")
-    assert receipt["command"] == "cryptosupport withdraw receipt w-20"
-    assert receipt["text"].partition("Paid: ")[2].startswith("25 USDX to ")
-    assert "It is the only transaction that was made for it, and takes nonce 0 of " in receipt["text"]
+    told = {scene["command"]: scene for scene in desk}
+    assert told["cryptosupport withdraw show w-20"]["state"] == "final"
+    receipt = told["cryptosupport withdraw receipt w-20"]["text"]
+    assert receipt.partition("Paid: ")[2].startswith("25 USDX to ")
+    assert "It is the only transaction that was made for it, and takes nonce 0 of " in receipt
+    shared = told["cryptosupport withdraw receipt b-2"]["text"]
+    assert shared.partition("Paid: ")[2].startswith("0.02 BTC to ")
+    assert "2 transactions were made for it, and all of them take the inputs " in shared
+    assert "of which this one bears 0.0000" in shared
+    assert told["cryptosupport withdraw show b-5"]["state"] == "held"
+    assert "nodes relay 294 at least to such an address" in told["cryptosupport withdraw show b-5"]["text"]
+    assert desk[-1]["command"] == "cryptosupport reconcile"
     assert not processes_of(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_each_run_is_a_process_of_its_own_with_its_own_streams(tmp_path: Path) -> None:
+    with warmed(tmp_path, {"CRYPTOSUPPORT_DATA": str(tmp_path / "data")}) as program:
+        code, said, complained = program.run(["tx", "status", "-", "--json"], "no id\n")
+        assert (code, json.loads(said)[0]["input"], "no id" in complained) == (2, "no id", False)
+        code, said, complained = program.run(["withdraw", "pay"])
+        assert (code, said, "No such command 'pay'" in complained) == (2, "", True)
+        assert program.run(["--version"]) == (0, f"cryptosupport {__version__}\n", "")
+        loaded = program.pid
+        assert Path(f"/proc/{loaded}").exists()
+    assert not Path(f"/proc/{loaded}").exists()
 
 
 def test_a_scene_told_wrong_is_named() -> None:
@@ -86,7 +110,10 @@ def test_a_step_at_the_desk_told_wrong_is_named() -> None:
 
 def test_the_desk_checks_something_at_every_step_and_meets_every_exit_code_of_a_submit() -> None:
     node = Mock(spec=Anvil, accounts=lambda: [("0x" + "1" * 40, "0x" + "2" * 64)])
-    steps = [*desk_steps(1_795_262_400), *people_steps(), *paying_steps(node, "")]
+    coins = {"getnewaddress": CUSTOMERS[0], "listtransactions": [SENT]}
+    bitcoin = Mock(spec=Bitcoind, rpc=lambda method, *params, wallet: coins.get(method))
+    paying = *paying_steps(node, ""), *batch_steps(bitcoin, "", "")
+    steps = [*desk_steps(1_795_262_400), *people_steps(), *paying]
     assert all(step.expected for step in steps)
     assert {step.exit_code for step in steps if "submit" in step.arguments} == {0, 2, 3, 8, 9}
 

@@ -48,6 +48,9 @@ def test_a_receipt_proves_one_output_of_a_batch(open_bitcoindesk: Open) -> None:
     proven, shown = done.json, desk.show("b")
     assert (proven["txid"], proven["vout"]) == (shown["txid"], shown["vout"])
     assert [each["counts"] for each in proven["attempts"]] == [False, True]
+    assert (proven["fee_share"], int(proven["fee"]["base_units"])) == (shown["fee"], _fee_of(desk, shown["txid"]))
+    assert proven["fee_share"] != proven["fee"]
+    assert f"of which this one bears {shown['fee']['amount']}\n" in desk.run("withdraw", "receipt", "b").stdout
     assert "the inputs" in " ".join(proven["why"])
 
 
@@ -151,8 +154,12 @@ def test_the_fee_is_shared_by_all_that_a_transaction_pays(open_bitcoindesk: Open
     desk.node.mine(3)
     desk.pay()
     shown = [desk.show(name) for name in "abc"]
-    fee = desk.node.rpc("gettransaction", shown[0]["txid"], wallet="hot")["fee"]
-    assert sum(int(each["fee"]["base_units"]) for each in shown) == round(-fee * 10**8)
+    assert sum(int(each["fee"]["base_units"]) for each in shown) == _fee_of(desk, shown[0]["txid"])
+
+
+def _fee_of(desk: Bitcoindesk, txid: str) -> int:
+    """What a transaction cost, in satoshis, as the node has it."""
+    return round(-desk.node.rpc("gettransaction", txid, wallet="hot")["fee"] * 10**8)
 
 
 # -- replacing -------------------------------------------------------------------------------------------------------
@@ -179,6 +186,37 @@ def test_a_bump_keeps_inputs_and_recipients(open_bitcoindesk: Open, kind: str) -
     assert desk.pay() == {"a": "final", "b": "final"}
     payout = desk.show("a")["payouts"][0]
     assert (len(payout["attempts"]), payout["counts"]) == (2, 2)
+
+
+def test_a_payment_that_nearly_empties_the_wallet_can_be_bumped_too(open_bitcoindesk: Open) -> None:
+    """M52: one coin fits to the satoshi, and would leave nothing to raise the fee from; the other is too small for all
+    that a fee may come to.
+    """
+    desk = open_bitcoindesk(coins=("0.10000110", "0.002"))
+    desk.submit(a="0.1")
+    assert desk.pay() == {"a": "broadcast"}
+    assert len(desk.node.rpc("getrawtransaction", desk.show("a")["txid"], True)["vin"]) == 2
+    done = desk.run("withdraw", "bump", "a", "--operator", "ops")
+    assert done.exit_code == 0, done.stderr
+    desk.node.mine(3)
+    assert desk.pay() == {"a": "final"}
+    assert desk.show("a")["payouts"][0]["counts"] == 2
+
+
+def test_the_last_bump_takes_all_of_the_change(open_bitcoindesk: Open) -> None:
+    desk = open_bitcoindesk(coins=("0.10000700",))
+    desk.submit(a="0.1")
+    desk.pay()
+    outputs = [2]
+    while (done := desk.run("withdraw", "bump", "a", "--operator", "ops")).exit_code == 0:
+        (waits,) = desk.node.rpc("getrawmempool")
+        outputs.append(len(desk.node.rpc("getrawtransaction", waits, True)["vout"]))
+    assert (done.exit_code, "it has no change that a higher fee could come from" in done.stderr) == (3, True)
+    assert outputs == [2, 2, 1]
+    desk.node.mine(3)
+    assert desk.pay() == {"a": "final"}
+    assert desk.show("a")["fee"]["base_units"] == "700"
+    assert desk.run("reconcile").exit_code == 0
 
 
 def test_the_first_attempt_may_be_the_one_that_counts(open_bitcoindesk: Open) -> None:

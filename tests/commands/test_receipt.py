@@ -54,6 +54,7 @@ def test_a_payment_is_proven_with_its_block_and_its_place(paydesk: Paydesk) -> N
     assert told["confirmations"] == 101
     fee = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
     assert (told["fee"]["asset"], told["fee"]["base_units"]) == ("ETH", str(fee))
+    assert told["fee_share"] == told["fee"]  # of one payment alone
     assert told["conflict_set"] == {"payout": 1, "network": "31337", "account": HOT, "nonce": 0, "claims": ["0"]}
     (attempt,) = told["attempts"]
     assert (attempt["kind"], attempt["txid"], attempt["counts"]) == ("pay", txid, True)

@@ -95,6 +95,9 @@ def test_nothing_is_said_of_what_fits(whole: Page) -> None:
 def test_a_payout_has_its_place_for_itself(whole: Page) -> None:
     assert by_ledger(replace(whole, claimed={})) == ["claim"]
     assert by_ledger(replace(whole, claimed={"7": 4})) == ["claim"]
+    dead = payout(withdrawal(linked(whole, (3, False, Step.DEAD)), state=State.HELD), step=Step.DEAD, claims=("ab:0",))
+    assert by_ledger(replace(dead, claimed={"ab:0": 4})) == ["taken"]  # its coins may be another's
+    assert by_ledger(payout(replace(dead, claimed={"7": 4}), claims=("7",))) == ["claim", "taken"]
 
 
 def test_a_withdrawal_is_there_and_stands_where_its_payout_stands(whole: Page) -> None:

@@ -109,3 +109,14 @@ def test_a_lease_is_had_by_one_until_it_runs_out_or_they_are_gone() -> None:
     gone = first.leased("two", 1_001, 60, lambda holder: holder == "one")
     assert gone is not None
     assert gone.fence == 2
+
+
+def test_what_is_sent_is_the_newest_that_is_signed_and_nothing_that_is_to_be_taken_back() -> None:
+    again = replace(PAY, number=2, raw=b"c", txid="0xc")
+    unsigned = {kind: Attempt(3, kind, PLAN, 0) for kind in Kind}
+    assert replace(PAYOUT, attempts=(PAY,)).outgoing is PAY
+    assert replace(PAYOUT, attempts=(PAY, again)).outgoing is again
+    assert replace(PAYOUT, attempts=(PAY, again, unsigned[Kind.PAY])).outgoing is again
+    assert replace(PAYOUT, attempts=(PAY, unsigned[Kind.CANCEL])).outgoing is None
+    assert replace(PAYOUT, attempts=(PAY, CANCEL, unsigned[Kind.CANCEL])).outgoing is CANCEL
+    assert replace(PAYOUT, attempts=(unsigned[Kind.PAY],)).outgoing is None

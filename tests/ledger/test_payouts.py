@@ -172,3 +172,31 @@ def test_a_row_that_was_changed_is_not_gone_by_and_verify_finds_it(
         live(ledger)
     with SqlAuditLog(engine).evidence() as evidence:
         assert [it for it in verify(evidence).found if it.table == "payout"]
+
+
+def test_the_coins_of_a_dead_payout_are_claimed_by_another_and_its_nonce_never_is(ledger: SqlLedger) -> None:
+    first = replace(payout(), claims=("aa:0", "bb:1", "7"))
+    other = payout(2, 2, "1")
+    add(ledger, first)
+    with pytest.raises(OutcomeUnknown, match="another payout has this place"):
+        add(ledger, replace(other, claims=("bb:1",)))
+    lost = replace(first, step=Step.DEAD, updated_at=AT + 1).with_attempt(replace(first.last, **SIGNED))  # type: ignore[arg-type]
+    with ledger.act() as records:
+        records.payouts.change(first, lost)
+        assert records.payouts.claimed("ethereum", SOURCE, first.claims) == {"7": 1}
+        assert records.payouts.with_txid(["0xa"]) == {"0xa": 1}
+        assert records.payouts.with_txid(["0xa"], dead=False) == {}
+    with pytest.raises(OutcomeUnknown, match="another payout has this place"):
+        add(ledger, replace(other, claims=("7",)))
+    add(ledger, replace(other, claims=("bb:1",)))
+    with ledger.look() as records:
+        assert records.payouts.claimed("ethereum", SOURCE, first.claims) == {"7": 1, "bb:1": 2}
+
+
+@pytest.mark.parametrize("step", [Step.FINAL, Step.CANCELLED, Step.REVERTED, Step.UNKNOWN, Step.CONFIRMING])
+def test_whatever_is_not_dead_keeps_its_coins(ledger: SqlLedger, step: Step) -> None:
+    first = replace(payout(), claims=("aa:0", "bb:1"))
+    add(ledger, first)
+    with ledger.act() as records:
+        records.payouts.change(first, replace(first, step=step, updated_at=AT + 1))
+        assert set(records.payouts.claimed("ethereum", SOURCE, first.claims)) == {"aa:0", "bb:1"}

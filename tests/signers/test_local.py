@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,28 @@ def test_a_withdrawal_to_the_wallet_itself_is_paid_too(bench: Bench) -> None:
     bench.sign(order(own))
 
 
+# -- sweeps ------------------------------------------------------------------------------------------------------------
+
+
+COLD = "0x" + "c0" * 20
+
+
+def test_a_sweep_goes_to_the_cold_of_the_signers_own_settings_and_nowhere_else(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "signed.db", account=replace(ACCOUNT, cold=frozenset({COLD})))
+    for place in (ANN, MALLORY, SOURCE):
+        refused(bench, order(withdrawal("sweep:hot:ETH:1", destination=place)), "no cold wallet in this signer's")
+    bench.sign(order(withdrawal("sweep:hot:ETH:1", destination=COLD.upper().replace("X", "x"))))
+    refused(Bench(tmp_path / "other.db"), order(withdrawal("sweep:hot:ETH:1", destination=COLD)), "no cold wallet")
+
+
+def test_a_sweep_is_under_no_cap_and_leaves_them_to_customers(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "signed.db", account=replace(ACCOUNT, cold=frozenset({COLD})))
+    most = CAPS.transaction["ETH"]
+    bench.sign(order(withdrawal("sweep:hot:ETH:1", 1000 * most, destination=COLD)))
+    bench.sign(order(withdrawal("w-1", most), claims=["8"]))
+    refused(bench, order(withdrawal("w-2", 1000 * most, destination=COLD), claims=["9"]), "at most")
+
+
 # -- a second payment -------------------------------------------------------------------------------------------------
 
 
@@ -99,11 +122,26 @@ def test_a_claim_never_serves_another_withdrawal(bench: Bench) -> None:
     refused(bench, order(withdrawal("w-3"), claims=["9", "8"]), "8 of .* was signed for to pay w-2")
 
 
-def test_an_item_does_not_leave_a_batch(bench: Bench) -> None:
+def test_a_coin_may_serve_another_withdrawal_and_no_withdrawal_gets_other_coins(bench: Bench) -> None:
+    """Coins of a dead payment are used again, which only the chain knows of: that excludes what was signed before."""
     two = withdrawal("w-1"), withdrawal("w-2")
-    bench.sign(order(*two, claims=["aa:0"]))
-    refused(bench, order(two[0], claims=["aa:0"]), "never serves w-1")
-    refused(bench, order(two[0], claims=["cc:0"]), "could be paid twice")
+    bench.sign(order(*two, claims=["aa:0", "bb:1"]))
+    bench.sign(order(withdrawal("w-3"), claims=["bb:1", "cc:0"]))
+    for claims in (["aa:0"], ["bb:1"], ["cc:0"], ["aa:0", "bb:1", "cc:0"]):
+        for kind in Kind:
+            refused(bench, order(two[0], claims=claims, kind=kind), "could be paid twice")
+            refused(bench, order(withdrawal("w-3"), claims=claims, kind=kind), "could be paid twice")
+    bench.sign(order(two[0], claims=["aa:0", "bb:1"]))  # alone: it excludes the payment of both
+    assert bench.store.claims_with("ethereum", SOURCE, "bb:1") == [("aa:0", "bb:1"), ("bb:1", "cc:0")]
+    assert bench.store.claims_with("ethereum", SOURCE, "b:1") == []
+
+
+def test_a_coin_that_pays_several_withdrawals_counts_each_in_the_hour(bench: Bench) -> None:
+    """Else whoever writes the database could have the cap of an hour signed for again and again."""
+    bench.sign(order(withdrawal("w-1", 70), claims=["aa:0"]))
+    bench.sign(order(withdrawal("w-1", 70), claims=["aa:0"], fee=12))  # a bump is not counted again
+    bench.sign(order(withdrawal("w-2", 70), claims=["aa:0"]))
+    refused(bench, order(withdrawal("w-3", 70), claims=["aa:0"]), "at most 150 base units of ETH in an hour; 140 are")
 
 
 @pytest.mark.parametrize(

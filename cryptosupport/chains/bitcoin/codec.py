@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import xor
 from typing import NoReturn
 
@@ -120,6 +120,7 @@ def address_of(script: bytes, network: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=10_000)  # what is paid is read by whoever plans, signs, checks and sends it
 def _read(text: str) -> _Parts | None:
     if _BECH32_FORM.fullmatch(text):
         return _read_segwit(text)

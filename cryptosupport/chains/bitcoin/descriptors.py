@@ -158,6 +158,11 @@ def _derived(watched: Watched, change: bool, index: int) -> tuple[bytes, str, by
     return script, address, key
 
 
+def derived(watched: Watched, change: bool, index: int) -> bytes:
+    """The output script of an address by our own code alone: to recognise what is ours, and never to pay to it."""
+    return _by_our_own(watched, change, index)[0]
+
+
 def _by_our_own(watched: Watched, change: bool, index: int) -> tuple[bytes, bytes]:
     from coincurve import PublicKey
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from cryptosupport.chains.bitcoin import sizes
 from cryptosupport.chains.bitcoin.codec import parse_address, script_pubkey
 from cryptosupport.domain.errors import BadInput
-from cryptosupport.domain.money import Amount, Asset, FeeRate
+from cryptosupport.domain.money import Amount, Asset, FeeRate, Quantity
 from cryptosupport.domain.paying import Payment, TooDear, Unpayable
+from cryptosupport.domain.payouts import fee_share
 
 MOST_VBYTES = 25_000
 """The default size of a batch, a quarter of what nodes relay: so that it can be raised cheaply (M60)."""
@@ -23,11 +24,19 @@ _INCREMENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that a transaction may cost: a fee in satoshis, a rate in satoshis per kvB."""
+    """The most that a transaction may cost: a fee in satoshis, a rate in satoshis per kvB; ``ratio`` is the most that
+    the share of one payment may be, in percent of what it pays.
+    """
 
     coin: Asset
     fee: int
     rate: int
+    ratio: Quantity | None = None
+
+    def share(self, satoshis: int) -> int | None:
+        """The most that the share of a payment of so many satoshis may be, None for no cap."""
+        ratio = self.ratio
+        return None if ratio is None else satoshis * ratio.units // (100 * 10**ratio.decimals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +151,35 @@ def too_dear(cost: Cost, spending: Spending, caps: Caps) -> TooDear | None:
     return None
 
 
+def dear_shares(payments: Sequence[Payment], fee: int, caps: Caps) -> dict[int, TooDear]:
+    """Those whose share of a fee is more than they may cost, by their places; a fee is shared as `fee_share` does."""
+    found = {}
+    for place, payment in enumerate(payments):
+        share = fee_share(fee, len(payments), place)
+        told = Amount(share, caps.coin)
+        by_amount, by_worth = caps.share(payment.base_units), payment.most_fee
+        if by_amount is not None and share > by_amount:
+            pays = Amount(payment.base_units, caps.coin)
+            found[place] = TooDear(
+                f"its share of the fee is {told}, more than {caps.ratio} % of the {pays} that it pays"
+            )
+        elif by_worth is not None and share > by_worth:
+            most = Amount(by_worth, caps.coin)
+            found[place] = TooDear(f"its share of the fee is {told}, and by its worth in money at most {most}")
+    return found
+
+
+def most_by_shares(satoshis: Sequence[int], caps: Caps) -> int | None:
+    """The most that a transaction may cost that pays these, so that no share is above what it pays; None for no cap."""
+    shares = [most for each in satoshis if (most := caps.share(each)) is not None]
+    return len(shares) * min(shares) if shares else None
+
+
 def raised(spending: Spending, old_fee: int, old_vsize: int, rate: int, caps: Caps) -> Cost | TooDear:
     """What a replacement costs that keeps all inputs and recipients: its fee comes from the change (M52).
 
-    At least an eighth more than before, at least what the market asks, and what relaying it again costs.
+    At least an eighth more than before, at least what the market asks, and what relaying it again costs; all of the
+    change where that does not cover it, and is enough to replace.
     """
     old_rate = FeeRate.of(old_fee, old_vsize).satoshis_per_kvb
     wanted = max(rate, -(-old_rate * 9 // 8), old_rate + _INCREMENT)
@@ -153,10 +187,14 @@ def raised(spending: Spending, old_fee: int, old_vsize: int, rate: int, caps: Ca
         return TooDear(f"a replacement has to offer {FeeRate(wanted)}, and the cap is {FeeRate(caps.rate)}")
     floor = old_fee + sizes.fee_for(spending.weight(with_change=True), _INCREMENT)
     fee = max(spending.fee(wanted), floor)
-    change = spending.spare - fee
-    if change < sizes.dust(spending.change):
+    if spending.spare - fee >= sizes.dust(spending.change):
+        found = Cost(fee, spending.spare - fee)
+        return too_dear(found, spending, caps) or found
+    weight = spending.weight(with_change=False)
+    least = max(old_fee + sizes.fee_for(weight, _INCREMENT), sizes.fee_for(weight, old_rate + _INCREMENT))
+    if spending.spare < least:
         return TooDear(f"a replacement costs {Amount(fee, caps.coin)}, and its change does not cover that")
-    found = Cost(fee, change)
+    found = Cost(spending.spare, 0)
     return too_dear(found, spending, caps) or found
 
 

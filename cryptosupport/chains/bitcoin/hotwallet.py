@@ -15,6 +15,7 @@ from cryptosupport.chains.bitcoin.mempool import amount
 from cryptosupport.chains.bitcoin.wallets import wallet_path
 from cryptosupport.chains.bitcoin.wire import HASH, Balances, WalletInfo
 from cryptosupport.domain.errors import NodeFailed
+from cryptosupport.domain.paying import Spend
 from cryptosupport.transport import Call, JsonRpcNode, RpcFault, decode
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class _Point(msgspec.Struct):
         return self.txid, self.vout
 
 
-class _Coin(msgspec.Struct):
+class _Coin(_Point):
     amount: msgspec.Raw
 
 
@@ -66,6 +67,8 @@ class _Line(msgspec.Struct):
     category: str
     txid: str
     confirmations: int
+    blockhash: str = ""
+    blockheight: int = -1
 
 
 class _Since(msgspec.Struct):
@@ -109,14 +112,21 @@ class HotWallet:
 
     def free(self) -> int:
         """The satoshis that may be chosen."""
-        found = self._read(self._told("listunspent", self._deep), tuple[_Coin, ...])
-        return sum(amount(each.amount, self._node.name) for each in found)
+        return sum(self.unspent().values())
 
-    def choose(self, outputs: Sequence[Mapping[str, str]], rate: int) -> list[Outpoint] | NotEnough:
+    def unspent(self) -> dict[Outpoint, int]:
+        """The coins that may be chosen, each with its satoshis."""
+        found = self._read(self._told("listunspent", self._deep), tuple[_Coin, ...])
+        return {each.outpoint: amount(each.amount, self._node.name) for each in found}
+
+    def choose(
+        self, outputs: Sequence[Mapping[str, str]], rate: int, first: Sequence[Outpoint] = ()
+    ) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.
 
-        Only coins that no reorganisation takes away any more: a payment whose coin is gone with its block, as another
-        attempt of the payment that made it is in the new one, could neither be confirmed nor given up.
+        Those of ``first`` in any case, and others as they are needed: only coins that no reorganisation takes away any
+        more. A payment whose coin is gone with its block, as another attempt of the payment that made it is in the new
+        one, could neither be confirmed nor given up.
         """
         options = {
             "fee_rate": f"{rate // 1000}.{rate % 1000:03d}",
@@ -124,8 +134,10 @@ class HotWallet:
             "lockUnspents": True,
             "changePosition": len(outputs),
             "minconf": self._deep,
+            "add_inputs": True,
         }
-        answer = self._ask(Call("walletcreatefundedpsbt", ([], list(outputs), 0, options, False)))
+        points = [_point(each) for each in first]
+        answer = self._ask(Call("walletcreatefundedpsbt", (points, list(outputs), 0, options, False)))
         if isinstance(answer, RpcFault):
             if answer.code in _NOT_ENOUGH:
                 return NotEnough(self._node.legible(answer.message, 200))
@@ -142,6 +154,17 @@ class HotWallet:
         """Lock coins, or let them be chosen again; one that is so already, or is spent, is passed over."""
         self._batch(*(Call("lockunspent", (not locked, [_point(each)])) for each in outpoints))
 
+    def spent(self, outpoints: Sequence[Outpoint]) -> list[Outpoint]:
+        """Which of these coins, all of them in blocks, its node holds for spent: in a block, or by what waits."""
+        gone = []
+        answers = self._batch(*(Call("gettxout", (txid, vout, True)) for txid, vout in outpoints))
+        for outpoint, answer in zip(outpoints, answers, strict=True):
+            if isinstance(answer, RpcFault):
+                raise self._failed("gettxout", answer)
+            if bytes(answer) == b"null":
+                gone.append(outpoint)
+        return gone
+
     # -- transactions
 
     def psbt(self, inputs: Sequence[Outpoint], outputs: Sequence[Mapping[str, str]], locktime: int) -> str:
@@ -157,6 +180,14 @@ class HotWallet:
         change, index = self.places_of([address]).get(address, (False, 0))
         if not change:
             raise NodeFailed(self._node.name, "bad_answer", f"gives {address} for change, which is no change address")
+        return address, index
+
+    def receive(self) -> tuple[str, int]:
+        """A fresh address to be paid to, and its index."""
+        address = self._read(self._told("getnewaddress", "", _CHANGE_TYPE[self._kind]), str)
+        change, index = self.places_of([address]).get(address, (True, 0))
+        if change:
+            raise NodeFailed(self._node.name, "bad_answer", f"gives {address} to be paid to, which is none for that")
         return address, index
 
     def places_of(self, addresses: Sequence[str]) -> dict[str, tuple[bool, int]]:
@@ -186,11 +217,21 @@ class HotWallet:
                     raise NodeFailed(self._node.name, "bad_answer", f"gives no bytes of {txid}") from None
         return found
 
-    def spends(self) -> tuple[str, ...]:
-        """The transactions that spent what the wallet had, waiting ones too, and none that lost to another."""
+    def spends(self, required: int) -> tuple[Spend, ...]:
+        """The transactions that spent what the wallet had, waiting ones too, and none that lost to another.
+
+        With ``required`` confirmations one is final.
+        """
         since = self._read(self._told("listsinceblock", "", 1, True, True), _Since)
         sent = (each for each in since.transactions if each.category == "send" and each.confirmations >= 0)
-        return tuple(dict.fromkeys(each.txid for each in sent if HASH.fullmatch(each.txid)))
+        return tuple({each.txid: self._spend(each, required) for each in sent if HASH.fullmatch(each.txid)}.values())
+
+    def _spend(self, line: _Line, required: int) -> Spend:
+        if not line.confirmations:
+            return Spend(line.txid, None, False)
+        if line.blockheight < 0 or HASH.fullmatch(line.blockhash) is None:
+            raise NodeFailed(self._node.name, "bad_answer", f"does not say which block has {line.txid}")
+        return Spend(line.txid, (line.blockheight, line.blockhash), line.confirmations >= required)
 
     # -- asking
 

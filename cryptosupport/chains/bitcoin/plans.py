@@ -22,6 +22,9 @@ LONGEST_PSBT = 8_000_000
 HARDENED = 1 << 31
 """Where the children of a key begin that only the private key has (BIP 32)."""
 
+MOST_ADDRESSES = 1_000_000
+"""Change goes to an address below this index: as far as a node searches at once for what a descriptor holds."""
+
 _LONGEST_TEXT = LONGEST_PSBT // 3 * 4 + 1024
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from cryptosupport.chains.bitcoin.transactions import Tx, decode
 from cryptosupport.domain.errors import Refused
 
-_MAGIC = b"psbt\xff"
+MAGIC = b"psbt\xff"
+"""What a PSBT begins with."""
+
+Fields = dict[int, dict[bytes, bytes]]
+"""One map: by type, then by what follows the type in the key."""
+
 _UNSIGNED_TX, _XPUB, _VERSION = 0x00, 0x01, 0xFB  # the global fields that are read
 _PREVIOUS_TX, _SPENT_OUTPUT, _SIGHASH, _DERIVATION, _TAP_DERIVATION, _TAP_KEY = 0x00, 0x01, 0x03, 0x06, 0x16, 0x17
 _ALONE = (_PREVIOUS_TX, _SPENT_OUTPUT, _SIGHASH, _TAP_KEY)  # their keys are the type and nothing else
-
-_Fields = dict[int, dict[bytes, bytes]]  # by type, then by what follows the type in the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,9 @@ def read(raw: bytes) -> Psbt:
 
 
 def _read(raw: bytes) -> Psbt:
-    if not raw.startswith(_MAGIC):
+    if not raw.startswith(MAGIC):
         raise ValueError("it does not begin as one")
-    reader = _Reader(raw, len(_MAGIC))
+    reader = Reader(raw, len(MAGIC))
     head = reader.fields()
     if not set(head) <= {_UNSIGNED_TX, _XPUB, _VERSION} or head.get(_VERSION, {b"": bytes(4)}) != {b"": bytes(4)}:
         raise ValueError("it is of another version than 0, or has fields of its own")
@@ -79,7 +82,7 @@ def _read(raw: bytes) -> Psbt:
     return Psbt(tx, coins)
 
 
-def _coin(fields: _Fields) -> Coin:
+def _coin(fields: Fields) -> Coin:
     foreign = set(fields) - {*_ALONE, _DERIVATION, _TAP_DERIVATION}
     if foreign:
         raise ValueError(f"an input has a field of type 0x{min(foreign):02x}, and is to have none but what it spends")
@@ -103,7 +106,7 @@ def _coin(fields: _Fields) -> Coin:
 
 
 def _output(value: bytes) -> tuple[bytes, int]:
-    reader = _Reader(value, 8)
+    reader = Reader(value, 8)
     script = reader.sized()
     if reader.at != len(value):
         raise ValueError("something follows an output that is spent")
@@ -117,15 +120,15 @@ def _hint(key: bytes, value: bytes) -> Hint:
     return Hint(key, value[:4].hex(), path)
 
 
-class _Reader:
+class Reader:
     """Takes what BIP 174 writes from bytes, one after the other. Raises `ValueError`, `IndexError` at their end."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data, self.at = data, at
 
-    def fields(self) -> _Fields:
+    def fields(self) -> Fields:
         """One map, up to the zero that ends it."""
-        found: _Fields = {}
+        found: Fields = {}
         while key := self.sized():
             of_type = found.setdefault(key[0], {})
             if key[1:] in of_type:
@@ -135,13 +138,14 @@ class _Reader:
 
     def sized(self) -> bytes:
         """Bytes behind their number."""
-        size = self._number()
+        size = self.number()
         if size > len(self._data) - self.at:
             raise ValueError("it is cut short")
         self.at += size
         return self._data[self.at - size : self.at]
 
-    def _number(self) -> int:
+    def number(self) -> int:
+        """A number in the compact form."""
         first = self._data[self.at]
         size = {0xFD: 2, 0xFE: 4, 0xFF: 8}.get(first, 0)
         tail = self._data[self.at + 1 : self.at + 1 + size]

@@ -9,41 +9,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cryptosupport.chains.bitcoin import keys, psbts, witnesses
+from cryptosupport.chains.bitcoin import keys, psbts, sizes, witnesses
 from cryptosupport.chains.bitcoin.codec import address_of
 from cryptosupport.chains.bitcoin.descriptors import Watched
 from cryptosupport.chains.bitcoin.networks import Rules
-from cryptosupport.chains.bitcoin.plans import HARDENED, Planned
+from cryptosupport.chains.bitcoin.plans import HARDENED, MOST_ADDRESSES, Planned
 from cryptosupport.chains.bitcoin.transactions import MOST_SATOSHIS, Tx, decode
 from cryptosupport.chains.bitcoin.witnesses import ALL, DEFAULT, Spent
 from cryptosupport.domain.errors import BadInput, BadSettings, Refused
+from cryptosupport.domain.money import FeeRate
 from cryptosupport.domain.paying import Decoded, Paid
 from cryptosupport.settings import ChainSettings
+from cryptosupport.settings.values import number
 
 REPLACEABLE = 0xFFFFFFFD
 """The sequence of an input that may be replaced and waits for nothing (BIP 125, BIP 68)."""
 
 _HEAVIEST = 400_000  # MAX_STANDARD_TX_WEIGHT in Bitcoin Core's policy/policy.h
+_VERSION = 2  # what nodes make: sequences count (BIP 68), and no rules of their own for relaying (BIP 431)
 
 
 def open_tools(settings: ChainSettings, descriptor: str) -> BitcoinTools:
     """The tools for the wallet of a descriptor. Raises `BadSettings`."""
     network = Rules.of(settings).network.name
     try:
-        return BitcoinTools(Watched.of(descriptor, network))
+        return BitcoinTools(Watched.of(descriptor, network), _most_rate(settings))
     except BadInput as error:
         raise BadSettings(f"chains/{settings.name}.toml: {error.message}") from error
 
 
-class BitcoinTools:
-    """Signs and reads for one wallet, whose descriptor is ``watched``; for any thread."""
+def _most_rate(settings: ChainSettings) -> int | None:
+    """The cap on the fee rate in satoshis per kvB."""
+    text = settings.fees.max_feerate
+    return None if text is None else number(text.partition(" ")[0], 3).units
 
-    def __init__(self, watched: Watched) -> None:
-        self.watched = watched
+
+class BitcoinTools:
+    """Signs and reads for one wallet, whose descriptor is ``watched``; for any thread.
+
+    It signs nothing above ``most_rate`` satoshis per kvB, and twice that for a payment to ourselves alone (M54).
+    """
+
+    def __init__(self, watched: Watched, most_rate: int | None = None) -> None:
+        self.watched, self._most_rate = watched, most_rate
 
     def sign(self, text: str, secret: str) -> bytes:
         """The signed transaction of a plan's text, each input signed and checked. Raises `Refused`, `BadSettings`."""
-        _spend(text, self.watched)
+        _check_rate(_spend(text, self.watched), self.watched, self._most_rate)
         account = keys.account_of(secret, self.watched)
         if account is None:
             raise BadSettings(f"the wallet's key is not that of its descriptor {self.watched.source}")
@@ -97,8 +109,14 @@ def _spend(text: str, watched: Watched) -> _Spend:
     planned = Planned.of(text)
     psbt = psbts.read(planned.raw)
     tx = psbt.tx
-    if tx.weight > _HEAVIEST:
-        raise Refused(f"the plan has {tx.weight} weight units unsigned, and above {_HEAVIEST} no node passes on any")
+    weight = _signed_weight(tx, watched)
+    if weight > _HEAVIEST:
+        raise Refused(f"the plan has {weight} weight units when signed, and above {_HEAVIEST} no node passes on any")
+    if tx.version != _VERSION or tx.locktime:
+        raise Refused(
+            f"the plan is of version {tx.version} and waits for {tx.locktime}: it is to be of version {_VERSION}, and "
+            "to wait for nothing (its locktime 0)"
+        )
     if any(each.sequence != REPLACEABLE for each in tx.spends):
         raise Refused(f"an input has another sequence than {REPLACEABLE:#x}: it could not be replaced (BIP 125)")
     made: dict[bytes, Tx] = {}  # many inputs can spend one transaction
@@ -109,6 +127,28 @@ def _spend(text: str, watched: Watched) -> _Spend:
     return _Spend(tx, spent, _pays(planned, tx, watched), comes - goes)
 
 
+def _signed_weight(tx: Tx, watched: Watched) -> int:
+    """The weight of a transaction with its signatures, at most."""
+    return sizes.weight(watched.kind, len(tx.spends), [script for script, _ in tx.outputs])
+
+
+def _check_rate(spend: _Spend, watched: Watched, most: int | None) -> None:
+    """Raise `Refused` where a plan costs more for its size than is allowed.
+
+    What is too little for an output goes to the fee, and may come beside that.
+    """
+    if most is None:
+        return
+    tx, ours = spend.tx, all(each.destination == watched.source for each in spend.pays)
+    allowed = sizes.fee_for(_signed_weight(tx, watched), 2 * most if ours else most)
+    if spend.fee > allowed + 1 + sizes.dust(watched.script(True, 0)):
+        raise Refused(
+            f"the plan costs {spend.fee} satoshis, and this signer pays at most {allowed} for its size: "
+            f"{FeeRate(most)}, or twice that to take a payment back",
+            fee=spend.fee, most=allowed,
+        )  # fmt: skip
+
+
 def _pays(planned: Planned, tx: Tx, watched: Watched) -> tuple[Paid, ...]:
     pays = []
     for script, satoshis in tx.outputs:
@@ -116,6 +156,8 @@ def _pays(planned: Planned, tx: Tx, watched: Watched) -> tuple[Paid, ...]:
         pays.append(Paid(destination, None, satoshis))
     if planned.change is not None:
         vout, index = planned.change
+        if index >= MOST_ADDRESSES:
+            raise Refused(f"change goes to address {index} of the wallet, where nobody would find it again")
         if vout >= len(pays) or tx.outputs[vout][0] != watched.script(True, index):
             raise Refused(f"output {vout} is not the change address {index} of the wallet")
         pays[vout] = Paid(watched.source, None, pays[vout].base_units)

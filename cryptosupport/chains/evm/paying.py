@@ -18,10 +18,11 @@ from cryptosupport.chains.evm.surveying import NodeSays
 from cryptosupport.chains.evm.transfers import Unsigned
 from cryptosupport.domain.agreeing import Voice, agree
 from cryptosupport.domain.errors import BadSettings, NodeFailed, NodesFailed, Refused
-from cryptosupport.domain.money import GasFees
+from cryptosupport.domain.money import Asset, GasFees
 from cryptosupport.domain.paying import (
     Decoded,
     Draft,
+    Output,
     Payer,
     Payment,
     Sent,
@@ -33,6 +34,7 @@ from cryptosupport.domain.paying import (
 )
 from cryptosupport.domain.payouts import Kind, Mined, Payout, Plan, Seen, Taken
 from cryptosupport.domain.ports import Clock
+from cryptosupport.domain.sweeps import Leg
 from cryptosupport.settings import ChainSettings
 from cryptosupport.transport import JsonRpcNode, Node, Nodes
 
@@ -257,6 +259,20 @@ class EvmPayer:
             return Short(payment.asset.symbol, payment.base_units, max(free[contract], 0))
         needs = cost + (payment.base_units if contract is None else 0)
         return Short(self._account.coin.symbol, needs, max(free[None], 0)) if free[None] < needs else None
+
+    def legs(
+        self, asset: Asset, surplus: int, destination: str, survey: Survey
+    ) -> list[Leg] | Unpayable | TooDear | Short:
+        """One payment; of the coin, its fee comes out of the surplus. Raises `NodesFailed`."""
+        units = surplus if asset.contract is not None else max(surplus // 2, 1)  # what it costs is not known yet
+        (draft,) = self.draft([Payment("", asset, units, destination)], survey)
+        if not isinstance(draft, Plan):
+            assert not isinstance(draft, Output)  # every payment is a transaction of its own
+            return draft
+        cost = draft.max_fee + _market(survey).l1_fee
+        if asset.contract is not None:
+            return [Leg(surplus, 0, cost)]
+        return [Leg(max(surplus - cost, 0), min(cost, surplus))]
 
     def place(self, plan: Plan, place: int) -> tuple[Plan, tuple[str, ...]]:
         """The plan with the nonce ``place``, and that as its claim. Raises `Refused`."""

@@ -30,6 +30,9 @@ ask for and nobody has, settings that no longer have the asset."""
 FREEZE, ON_HOLD = "freeze", "put on hold"
 """A freeze that covers it; a person who stopped it."""
 
+SWEEPS, COLD_SET = "sweeps", "cold set"
+"""What lets a sweep through, and what stops it."""
+
 SANCTIONS, BLOCK_LIST, ALLOW_LIST, LOOK_ALIKE = "sanctions", "block list", "allow list", "look-alike"
 OWN_ADDRESS, NO_RECEIVER, TOKEN_CONTRACT, CONTRACT, MEMO = (
     "own address", "no receiver", "token contract", "contract address", "missing memo",
@@ -43,7 +46,7 @@ SCREENED = frozenset(
 )
 """The voices of screening, whose reasons name what was found: a release speaks of that, and of nothing found later."""
 
-BESIDE = SCREENED | {DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET, SETTINGS, FREEZE, ON_HOLD}
+BESIDE = SCREENED | {DEFAULT_DENY, HARD_CAP, RUN_CAP, HOT_WALLET, SETTINGS, FREEZE, ON_HOLD, SWEEPS, COLD_SET}
 
 _STRICTNESS = {outcome: place for place, outcome in enumerate(Outcome)}
 

@@ -65,20 +65,25 @@ def _bare(key: Any) -> str:
 
 def sized(data: bytes) -> bytes:
     """Bytes behind their number."""
-    if len(data) < 0xFD:
-        return bytes([len(data)]) + data
-    return (
-        b"\xfd" + struct.pack("<H", len(data)) if len(data) < 1 << 16 else b"\xfe" + struct.pack("<I", len(data))
-    ) + data
+    return number(len(data)) + data
+
+
+def number(count: int) -> bytes:
+    """A number as nodes spell it."""
+    if count < 0xFD:
+        return bytes([count])
+    return b"\xfd" + struct.pack("<H", count) if count < 1 << 16 else b"\xfe" + struct.pack("<I", count)
 
 
 def transaction(
-    inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[bytes, int]], sequence: int = REPLACEABLE
-) -> bytes:
+    inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[bytes, int]], sequence: int = REPLACEABLE,
+    version: int = 2, locktime: int = 0,
+) -> bytes:  # fmt: skip
     """An unsigned transaction."""
     ins = b"".join(bytes.fromhex(txid)[::-1] + struct.pack("<IBI", vout, 0, sequence) for txid, vout in inputs)
     outs = b"".join(struct.pack("<q", satoshis) + sized(script) for script, satoshis in outputs)
-    return struct.pack("<iB", 2, len(inputs)) + ins + bytes([len(outputs)]) + outs + struct.pack("<I", 0)
+    head = struct.pack("<i", version) + number(len(inputs))
+    return head + ins + number(len(outputs)) + outs + struct.pack("<I", locktime)
 
 
 def funding(script: bytes, satoshis: int, salt: int = 0) -> bytes:
@@ -117,6 +122,8 @@ def plan(
     pays: Sequence[tuple[bytes, int]] = ((script_of(FOREIGN), 120_000),),
     change: tuple[int, int] | None = (5, 29_000),
     sequence: int = REPLACEABLE,
+    version: int = 2,
+    locktime: int = 0,
     spoil: Callable[[Maps], object] | None = None,
 ) -> Planned:
     """A plan: ``coins`` are (branch, index, satoshis), ``change`` (index, satoshis) of the last output.
@@ -127,7 +134,7 @@ def plan(
     scripts = [ours.script(branch, index) for branch, index, _ in coins]
     outputs = [*pays] if change is None else [*pays, (ours.script(True, change[0]), change[1])]
     made = [funding(script, coin[2], salt) for salt, (script, coin) in enumerate(zip(scripts, coins, strict=True))]
-    tx = transaction([(txid_of(each), 1) for each in made], outputs, sequence)
+    tx = transaction([(txid_of(each), 1) for each in made], outputs, sequence, version, locktime)
     maps: Maps = [{b"\x00": tx}]
     maps += [
         coin(kind, script, satoshis, salt, (branch, index))
