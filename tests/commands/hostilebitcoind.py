@@ -6,12 +6,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cryptosupport.chains.bitcoin.psbts import _Reader
 from cryptosupport.context import Context
 from cryptosupport.domain.books import Wanted
 from cryptosupport.domain.payouts import Kind, Payout
@@ -185,13 +185,24 @@ def first_time(lie: Lie, times: int = 1) -> Lie:
 
 def maps_of(psbt: str) -> Maps:
     """A PSBT as its maps, the global one first."""
-    raw = b64decode(psbt)
-    reader, maps = _Reader(raw, 5), Maps()
-    while reader.at < len(raw):
+    raw = BytesIO(b64decode(psbt)[5:])
+    maps: Maps = []
+    while (key := _sized(raw)) is not None:
         maps.append({})
-        while key := reader.sized():
-            maps[-1][key] = reader.sized()
+        while key:
+            value = _sized(raw)
+            assert value is not None
+            maps[-1][key] = value
+            key = _sized(raw)
     return maps
+
+
+def _sized(raw: BytesIO) -> bytes | None:
+    """Bytes behind their number, as BIP 174 has them; None at the end."""
+    if not (first := raw.read(1)):
+        return None
+    width = {0xFD: 2, 0xFE: 4}.get(first[0], 0)
+    return raw.read(int.from_bytes(raw.read(width), "little") if width else first[0])
 
 
 def spoilt(spoil: Callable[[Maps], object]) -> Lie:

@@ -74,7 +74,7 @@ def ask(desk: Bitcoindesk, name: str, amount: str) -> str:
 
 
 def fund(desk: Bitcoindesk, amount: str) -> None:
-    """One more coin, of a node that no longer sends by itself."""
+    """One more coin, deep enough to be spent, of a node that no longer sends by itself."""
     to = desk.node.rpc("getnewaddress", "", "bech32", wallet="hot")
     options = {"add_to_wallet": False, "fee_rate": 5}
     made = desk.node.rpc("send", [{to: amount}], None, "unset", None, options, wallet="miner")

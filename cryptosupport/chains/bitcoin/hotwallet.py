@@ -124,7 +124,7 @@ class HotWallet:
     ) -> list[Outpoint] | NotEnough:
         """Coins that pay ``outputs`` (address: whole coins) at ``rate`` satoshis per kvB, and lock them.
 
-        Those of ``first`` in any case, and others as they are needed: only such that no reorganisation takes away any
+        Those of ``first`` in any case, and others as they are needed: only coins that no reorganisation takes away any
         more. A payment whose coin is gone with its block, as another attempt of the payment that made it is in the new
         one, could neither be confirmed nor given up.
         """
