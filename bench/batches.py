@@ -92,7 +92,7 @@ class Stage:
         for name in ("hot", "sendmany", "sendtoaddress"):
             homes = {node.rpc("getnewaddress", "", "bech32", wallet=name): COIN for _ in range(COINS)}
             node.rpc("sendmany", "", homes, wallet="miner")
-        node.mine()
+        node.mine(CONFIRMATIONS)
 
     def payments(self, count: int) -> list[Payment]:
         """Payments to addresses of nobody's (P2WPKH), each of its own."""

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import keyring.core
 import pytest
 
 from cryptosupport.ledger import schema
@@ -69,6 +70,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def tables_by_statements() -> None:
     """An empty ledger gets its tables without alembic, but in tests of the ledger itself."""
     schema._migrate = steps.by_statements
+
+
+@pytest.fixture(autouse=True)
+def usual_keyring() -> Iterator[None]:
+    """Each test finds the keyring by its own environment, whichever one the test before it has used."""
+    yield
+    keyring.core._keyring_backend = None
 
 
 @pytest.fixture(autouse=True)

@@ -77,11 +77,11 @@ def _settled(node: Bitcoind) -> Iterator[Step]:
 
 
 def _fund(node: Bitcoind) -> None:
-    """Give the wallet coins, in a block."""
+    """Give the wallet coins, as deep as what is spent has to be."""
     for _ in range(2):
         home = node.rpc("getnewaddress", "", "bech32", wallet=_HOT)
         node.rpc("sendtoaddress", home, "0.2", wallet=WALLET)
-    node.mine()
+    node.mine(3)
 
 
 def _request(node: Bitcoind, name: str, amount: str) -> Mapping[str, str]:

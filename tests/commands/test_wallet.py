@@ -234,7 +234,7 @@ def told(desk: Paydesk, name: str) -> dict[str, str]:
 
 def test_doctor_says_beforehand_what_would_stop_a_payment(paydesk: Paydesk) -> None:
     assert told(paydesk, "paying on ethereum")["verdict"] == "ok"
-    assert told(paydesk, "wallet hot")["message"] == "hot on ethereum"
+    assert told(paydesk, "wallet hot")["message"] == "hot on ethereum; its key is that of its address"
     assert told(paydesk, "signer of hot")["message"] == "its signer lets any amount of ETH leave by itself"
     path = paydesk.folder / "configs" / "chains" / "ethereum.toml"
     whole = path.read_text(encoding="utf-8")

@@ -198,7 +198,7 @@ def test_while_it_gives_no_answer_nothing_is_paid(signed_for: Signed, name: str)
     signed_for.signer.always(GONE[name])
     done = signed_for.run("withdraw", "run")
     assert done.exit_code == 6, done.stderr
-    assert (signed_for.sent(), signed_for.state("w-1")) == (0, "reserved")
+    assert (signed_for.sent(), signed_for.state("w-1")) == (0, "approved")  # whose the key is was not told either
     ends_well(signed_for, "w-1")
 
 
