@@ -62,3 +62,23 @@ def say(tell: Tell, place: str, told: Told) -> None:
     for stage, one in told.items():
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(one["kinds"].items()))
         tell("crash points", f"{place.format(stage)}: killed at {one['killed']} of {one['points']} points ({kinds})")
+
+
+KINDS = {
+    "desk": {"commit", "node call", "signer call"},
+    "asking": {"signer call"},
+    "signer": {"answer of the signer", "entry of the signer"},
+}
+"""The kinds of points that there are, by who is killed."""
+
+
+def settled_once(told: Told, who: str) -> None:
+    """Nothing is wrong after any kill, and there were points of each kind at which ``who`` could be killed."""
+    for stage, one in told.items():
+        assert one["wrong"] == []
+        assert one["killed"] > 0
+        if who == "desk":
+            assert one["kinds"].keys() >= KINDS[who]
+            assert one["points"] > 20
+        else:
+            assert one["kinds"].keys() == KINDS[who] - ({"entry of the signer"} if stage == "settle" else set())

@@ -8,7 +8,7 @@ import click
 
 from cryptosupport.commands import output as out
 from cryptosupport.commands import params
-from cryptosupport.commands.operator import show_discarded, show_stand
+from cryptosupport.commands.operator import show_stand, versions_commands
 from cryptosupport.context import Context
 from cryptosupport.domain.operators import COLD
 
@@ -67,34 +67,6 @@ def sign(context: Context, operator: str, hand: Hand, dry_run: bool, output: str
     show_stand(context, output, context.sign_cold(operator, hand), differences)
 
 
-@command.command(epilog="Example: cryptosupport cold activate")
-@params.output
-@click.pass_obj
-def activate(context: Context, output: str) -> None:
-    """Put the cold set that two have signed in force when its time has come.
-
-    \b
-    Exit codes: 0 in force; 9 it waits for a signature or its time; 4 there is none.
-    """
-    from cryptosupport.desk.change_desk import activate as activate_it
-
-    show_stand(context, output, activate_it(context.ledger(), context.people, COLD))
-
-
-@command.command(epilog="Example: cryptosupport cold discard --operator alice")
-@params.operator_option("Who takes it back.", required=True)
-@params.signing
-@params.output
-@click.pass_obj
-def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
-    """Take back the cold set that is proposed and not in force.
-
-    \b
-    Exit codes: 0 done; 3 refused; 4 there is none.
-    """
-    show_discarded(context, output, context.people, COLD, operator, hand)
-
-
 @command.command("list", epilog="Example: cryptosupport cold list --json")
 @params.output
 @click.pass_obj
@@ -107,3 +79,10 @@ def list_(context: Context, output: str) -> None:
     Exit codes: 0 told; 3 somebody changed it in the database; 6 the ledger cannot be reached.
     """
     out.show(output, context.cold_records(), columns=_COLUMNS)
+
+
+for each in versions_commands(
+    COLD, "cold", "Put the cold set that two have signed in force when its time has come.",
+    lambda context: context.people,
+):  # fmt: skip
+    command.add_command(each)

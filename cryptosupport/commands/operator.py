@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -91,34 +92,6 @@ def sign(context: Context, operator: str, hand: Hand, output: str) -> None:
     _show(context, output, context.sign_operators(operator, hand))
 
 
-@command.command(epilog="Example: cryptosupport operator activate")
-@params.output
-@click.pass_obj
-def activate(context: Context, output: str) -> None:
-    """Put the change that two have signed in force when its time has come; write operators.toml.
-
-    \b
-    Exit codes: 0 in force; 9 it waits for a signature or its time; 4 there is none.
-    """
-    from cryptosupport.desk.change_desk import activate as activate_it
-
-    _show(context, output, activate_it(context.ledger(), context.people_in_force, OPERATORS))
-
-
-@command.command(epilog="Example: cryptosupport operator discard --operator alice")
-@params.operator_option("Who takes it back.", required=True)
-@params.signing
-@params.output
-@click.pass_obj
-def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
-    """Take back the change that is proposed and not in force.
-
-    \b
-    Exit codes: 0 done; 3 refused; 4 there is none.
-    """
-    show_discarded(context, output, context.people_in_force, OPERATORS, operator, hand)
-
-
 @command.command("list", epilog="Example: cryptosupport operator list")
 @params.output
 @click.pass_obj
@@ -151,14 +124,43 @@ def _tell(context: Context, output: str, record: out.Record) -> None:
     out.show(output, [record], columns=tuple(record), single=True, detail=stand_text)
 
 
-def show_discarded(context: Context, output: str, people: People, kind: str, operator: str, hand: Hand) -> None:
-    """Take back the change of a kind that is proposed, and say so."""
-    from cryptosupport.desk.change_desk import discard as discard_it
+def versions_commands(
+    kind: str, group: str, activates: str, people: Callable[[Context], People]
+) -> tuple[click.Command, click.Command]:
+    """`activate` and `discard` for the versions of a ``kind``, as ``group`` has them; ``activates`` says what the first
+    does, and ``people`` who signs.
+    """
+    ends = "\b\nExit codes: 0 in force; 9 it waits for a signature or its time; 4 there is none."
 
-    change = discard_it(context.ledger(), people, kind, operator, hand)
-    record = {"kind": change.kind, "version": change.number, "state": "discarded"}
-    said = f"version {change.number} of the {change.kind} is taken back\n"
-    out.show(output, [record], columns=tuple(record), single=True, detail=lambda it: said)
+    @click.command(
+        cls=params.Command, help=f"{activates}\n\n{ends}", epilog=f"Example: cryptosupport {group} activate"
+    )
+    @params.output
+    @click.pass_obj
+    def activate(context: Context, output: str) -> None:
+        from cryptosupport.desk.change_desk import activate as activate_it
+
+        show = _show if kind == OPERATORS else show_stand
+        show(context, output, activate_it(context.ledger(), people(context), kind))
+
+    @click.command(
+        cls=params.Command, epilog=f"Example: cryptosupport {group} discard --operator alice",
+        help=f"Take back the {kind if kind != OPERATORS else 'change'} that is proposed and not in force.\n\n"
+        "\b\nExit codes: 0 done; 3 refused; 4 there is none.",
+    )  # fmt: skip
+    @params.operator_option("Who takes it back.", required=True)
+    @params.signing
+    @params.output
+    @click.pass_obj
+    def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
+        from cryptosupport.desk.change_desk import discard as discard_it
+
+        change = discard_it(context.ledger(), people(context), kind, operator, hand)
+        record = {"kind": change.kind, "version": change.number, "state": "discarded"}
+        said = f"version {change.number} of the {change.kind} is taken back\n"
+        out.show(output, [record], columns=tuple(record), single=True, detail=lambda it: said)
+
+    return activate, discard
 
 
 def stand_text(record: out.Record) -> str:
@@ -169,3 +171,11 @@ def stand_text(record: out.Record) -> str:
     lines = [("signed by", record["signed_by"]), ("counts from", record["counts_from"]), ("hash", record["hash"])]
     differences = "".join(f"  {each}\n" for each in record.get("differences", ()))
     return f"{differences}{what[0].upper()}{what[1:]} {state}.\n{loosens}\n{out.aligned(lines)}"
+
+
+for each in versions_commands(
+    OPERATORS, "operator",
+    "Put the change that two have signed in force when its time has come; write operators.toml.",
+    lambda context: context.people_in_force,
+):  # fmt: skip
+    command.add_command(each)

@@ -9,7 +9,7 @@ import click
 
 from cryptosupport.commands import output as out
 from cryptosupport.commands import params
-from cryptosupport.commands.operator import show_discarded, show_stand
+from cryptosupport.commands.operator import show_stand, versions_commands
 from cryptosupport.context import Context
 from cryptosupport.domain.operators import POLICY
 
@@ -63,34 +63,9 @@ def sign(context: Context, operator: str, hand: Hand, dry_run: bool, output: str
     show_stand(context, output, context.sign_policy(operator, hand), differences)
 
 
-@click.command(cls=params.Command, epilog="Example: cryptosupport policy activate")
-@params.output
-@click.pass_obj
-def activate(context: Context, output: str) -> None:
-    """Put the policy that two have signed in force when its time has come; write policy.toml.
+_ACTIVATES = (
+    "Put the policy that two have signed in force when its time has come; write policy.toml.\n\n"
+    "Approvals that are not complete fall: who approves next has it decided anew."
+)
 
-    Approvals that are not complete fall: who approves next has it decided anew.
-
-    \b
-    Exit codes: 0 in force; 9 it waits for a signature or its time; 4 there is none.
-    """
-    from cryptosupport.desk.change_desk import activate as activate_it
-
-    show_stand(context, output, activate_it(context.ledger(), context.people, POLICY))
-
-
-@click.command(cls=params.Command, epilog="Example: cryptosupport policy discard --operator alice")
-@params.operator_option("Who takes it back.", required=True)
-@params.signing
-@params.output
-@click.pass_obj
-def discard(context: Context, operator: str, hand: Hand, output: str) -> None:
-    """Take back the policy that is proposed and not in force.
-
-    \b
-    Exit codes: 0 done; 3 refused; 4 there is none.
-    """
-    show_discarded(context, output, context.people, POLICY, operator, hand)
-
-
-COMMANDS = (propose, sign, activate, discard)
+COMMANDS = (propose, sign, *versions_commands(POLICY, "policy", _ACTIVATES, lambda context: context.people))

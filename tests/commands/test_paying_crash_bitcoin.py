@@ -11,17 +11,12 @@ import pytest
 from tests.commands.bitcoindesk import MNEMONIC, Bitcoindesk, open_bitcoindesk, sealed
 from tests.commands.payinglife import STAGES
 from tests.conftest import Tell
-from tests.crashing import EVERYWHERE, SHARDS, Told, kill_payments, say
+from tests.crashing import EVERYWHERE, SHARDS, Told, kill_payments, say, settled_once
 
 __all__ = ["open_bitcoindesk", "sealed"]  # fixtures
 
 CAPS = '[hot.caps.BTC]\nper_transaction = "10"\nper_hour = "50"\n'
 TOGETHER = STAGES if EVERYWHERE else [",".join(STAGES)]
-KINDS = {
-    "desk": {"commit", "node call", "signer call"},
-    "asking": {"signer call"},
-    "signer": {"answer of the signer", "entry of the signer"},
-}
 
 
 def kill_everywhere(
@@ -52,11 +47,7 @@ def test_killed_at_any_point_of_a_batch_it_is_settled_once(
 ) -> None:
     told = kill_everywhere(open_bitcoindesk, tmp_path, ledger_url, stages, "desk", (shard, SHARDS))
     say(tell, place(ledger_url, f"the desk (part {shard + 1} of {SHARDS})" if SHARDS > 1 else "the desk"), told)
-    for one in told.values():
-        assert one["wrong"] == []
-        assert one["killed"] > 0
-        assert one["kinds"].keys() >= KINDS["desk"]
-        assert one["points"] > 20
+    settled_once(told, "desk")
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"] if EVERYWHERE else ["sqlite"], indirect=True)
@@ -68,7 +59,4 @@ def test_killed_at_any_point_between_desk_and_signer_a_batch_is_settled_once(
     told = kill_everywhere(open_bitcoindesk, tmp_path, ledger_url, stages, who)
     words = {"asking": "the desk that asks a signer", "signer": "the signer that it asks"}
     say(tell, place(ledger_url, words[who]), told)
-    for stage, one in told.items():
-        assert one["wrong"] == []
-        assert one["killed"] > 0
-        assert one["kinds"].keys() == KINDS[who] - ({"entry of the signer"} if stage == "settle" else set())
+    settled_once(told, who)
